@@ -1,0 +1,63 @@
+# make demo    set up and cut out the cat and the portrait
+# make test    set up what the tests need and run them
+# make check   formatter, linter, types
+# make bench   the figures of docs/benchmarks.md
+# make clean   forget the environment
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Which build of torch: auto looks for a GPU driver; also cpu, cu130, … (uv's --torch-backend).
+TORCH_BACKEND ?= auto
+
+.PHONY: demo test check format bench clean
+
+demo: .venv/ready
+	$(BIN)/smart-matte demo --output demo --overwrite
+
+test: .venv/ready-dev
+	$(BIN)/python -m pytest
+
+check: .venv/ready-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/ready-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/ready-dev
+	$(BIN)/smart-matte evaluate --output build/evaluation
+
+clean:
+	rm -rf .venv build demo
+
+.venv/ready: .venv/bin/uv pyproject.toml
+	@$(call install,.[demo])
+	@echo "Compiling pymatting's kernels once (about a minute)…"
+	@$(BIN)/python -c "import pymatting"
+	@touch $@
+
+.venv/ready-dev: .venv/ready
+	@$(call install,.[demo$(comma)dev])
+	@touch $@
+
+.venv/bin/uv:
+	@test -n "$(PYTHON)" || { echo "Smart Matte needs Python 3.11 or newer: apt install python3"; exit 1; }
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  { echo "Smart Matte needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c "import ensurepip" 2>/dev/null || \
+	  { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq python3-venv; } || \
+	  { echo "Python cannot make virtual environments here; run: sudo apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet uv
+
+# torch and torchvision are resolved together, from the index that has the build this machine
+# wants; where that index can't be reached, from the usual one (there the Linux build brings CUDA:
+# larger, and it runs on the CPU as well).
+comma := ,
+uv_install = $(BIN)/uv pip install --quiet --python $(BIN)/python --editable "$(1)"
+install = echo "Installing $(1)…"; \
+  $(call uv_install,$(1)) --torch-backend=$(TORCH_BACKEND) 2>.venv/torch-backend.log || \
+  { echo "The $(TORCH_BACKEND) build of torch could not be had (.venv/torch-backend.log); taking the default one."; \
+    $(call uv_install,$(1)); }

@@ -1,0 +1,215 @@
+"""``smart-matte cutout``: pictures and rough selections in, masks and clean foregrounds out."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from smart_matte.cli.inputs import Job, find_jobs, find_selection
+from smart_matte.cli.picture_job import Results, Target, cut_out_picture, write_cutout_to
+from smart_matte.engine.options import MATTERS, RECIPES, SEGMENTERS, TRIMAPS, Options
+from smart_matte.errors import OptionError, SmartMatteError
+
+STANDARD_OUTPUT = "-"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one picture went: its results, or the error."""
+
+    job: Job
+    results: Results | None = None
+    error: SmartMatteError | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        if self.error is not None:
+            return {
+                "picture": self.job.label,
+                "error": {"code": self.error.code, "message": str(self.error)},
+            }
+        assert self.results is not None  # noqa: S101  (one of the two is always there)
+        return {
+            "picture": self.job.label,
+            "files": {kind: str(path) for kind, path in self.results.files.items()},
+            "notes": list(self.results.notes),
+            "report": self.results.report.as_dict(),
+        }
+
+
+@click.command("cutout")
+@click.argument("pictures", nargs=-1, required=True, metavar="PICTURE...")
+@click.option(
+    "-s", "--selection", metavar="FILE|FOLDER",
+    help="Rough selection, white on black, of the picture's size; or a folder with one for each"
+    " picture, under its name. A trimap (black, grey, white) works too.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", default=".", metavar="FOLDER|-", show_default="this folder",
+    help="Where the results go; “-” writes the cut-out as PNG to standard output.",
+)  # fmt: skip
+@click.option("--preview", is_flag=True, help="Also write a contact sheet of all steps.")
+@click.option("--overwrite", is_flag=True, help="Replace results that are already there.")
+@click.option(
+    "--matter", default="auto", show_default=True, type=click.Choice(("auto", *MATTERS)),
+    help="Matting model.",
+)  # fmt: skip
+@click.option(
+    "--segmenter", default="auto", show_default=True, type=click.Choice(("auto", *SEGMENTERS)),
+    help="What helps the selection: a network, its own colours, or nothing.",
+)  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option(
+    "--class", "classes", multiple=True, metavar="NAME",
+    help="What the subject is (person, cat, dog, …); repeat it for several.",
+)  # fmt: skip
+@click.option(
+    "--recipe", type=click.Choice(tuple(RECIPES)),
+    help="Trimap settings of a published pipeline; the options below still change them.",
+)  # fmt: skip
+@click.option(
+    "--trimap", type=click.Choice(TRIMAPS),
+    help="Refine the trimap to the picture's edges, or take the network's probability as it is.",
+)  # fmt: skip
+@click.option("--outer-radius", "outer_radius_px", type=float, metavar="PX",
+              help="Unknown band outside the edge [default: 1.2 % of the diagonal].")  # fmt: skip
+@click.option("--inner-radius", "inner_radius_px", type=float, metavar="PX",
+              help="Unknown band inside the edge [default: 0.8 % of the diagonal].")  # fmt: skip
+@click.option("--low-probability", type=float, metavar="P",
+              help="Below it is background, with --trimap probability.")  # fmt: skip
+@click.option("--high-probability", type=float, metavar="P",
+              help="Above it is foreground, with --trimap probability.")  # fmt: skip
+@click.option("--holes/--no-holes", default=None,
+              help="Look for gaps inside the subject [default: yes].")  # fmt: skip
+@click.option(
+    "--decontaminate", type=float, metavar="PERCENT",
+    help="How much of the background's colour to take out [default: 100].",
+)  # fmt: skip
+@click.option("--max-megapixels", default=100.0, show_default=True,
+              help="Refuse larger pictures.")  # fmt: skip
+@click.option("--no-backend", is_flag=True, help="Compute in this process.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
+def cutout_command(
+    *,
+    pictures: tuple[str, ...],
+    selection: str | None,
+    output: str,
+    preview: bool,
+    overwrite: bool,
+    recipe: str | None,
+    max_megapixels: float,
+    no_backend: bool,
+    as_json: bool,
+    **choices: Any,  # noqa: ANN401  (click hands over one of each option)
+) -> None:
+    """
+    Cut subjects out of pictures: files, folders, patterns, or “-” for standard input.
+
+    For photo.jpg it writes photo_alpha.png, photo_foreground.png (the background's colour taken
+    out), photo_cutout.png (with transparency) and photo_trimap.png. A 32-bit picture gives .tif.
+
+    \b
+    Examples:
+      smart-matte cutout photo.jpg --selection rough.png -o out/ --preview
+      smart-matte cutout portrait.jpg --class person -o out/
+      smart-matte cutout photos/ --selection masks/ -o out/
+      smart-matte cutout "scans/*.tif" -o out/ --matter closed-form --json
+      cat photo.jpg | smart-matte cutout - -s rough.png -o - > cutout.png
+    """  # noqa: D301  (click's mark for lines to leave alone)
+    del no_backend  # every job computes in this process until there is a service
+    options = _make_options(recipe, choices)
+    jobs = find_jobs(pictures)
+    to_standard_output = output == STANDARD_OUTPUT
+    if to_standard_output and (len(jobs) > 1 or as_json or preview):
+        raise OptionError(
+            "Standard output takes one cut-out and nothing else; give a folder with --output."
+        )
+
+    def run(job: Job, progress: Callable[[str, float], None]) -> Results:
+        selected = find_selection(selection, job)
+        how: Any = {"options": options, "max_megapixels": max_megapixels, "progress": progress}
+        if to_standard_output:
+            return write_cutout_to(sys.stdout.buffer, job, selected, **how)
+        target = Target(Path(output), preview=preview, overwrite=overwrite)
+        return cut_out_picture(job, selected, target, **how)
+
+    outcomes = _run_all(jobs, run, quiet=as_json)
+    if as_json:
+        click.echo(json.dumps({"pictures": [outcome.as_dict() for outcome in outcomes]}, indent=2))
+    _finish(outcomes, quiet=as_json)
+
+
+def _make_options(recipe: str | None, choices: dict[str, Any]) -> Options:
+    given = {name: value for name, value in choices.items() if value not in (None, ())}
+    return RECIPES[recipe](**given) if recipe else Options(**given)
+
+
+def _run_all(
+    jobs: Sequence[Job],
+    run: Callable[[Job, Callable[[str, float], None]], Results],
+    *,
+    quiet: bool,
+) -> list[Outcome]:
+    """Run every job to its end, whatever happens to the others."""
+    outcomes = []
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        console=console, transient=True, disable=quiet or not console.is_terminal,
+    )  # fmt: skip
+    with bar:
+        overall = bar.add_task("pictures", total=len(jobs), visible=len(jobs) > 1)
+        for job in jobs:
+            task = bar.add_task(job.name, total=1.0)
+
+            def progress(stage: str, fraction: float, task: Any = task, job: Job = job) -> None:  # noqa: ANN401
+                bar.update(task, description=f"{job.name}: {stage}", completed=fraction)
+
+            outcome = _run_one(job, run, progress)
+            bar.remove_task(task)
+            bar.advance(overall)
+            outcomes.append(outcome)
+            if not quiet:
+                _tell(outcome)
+    return outcomes
+
+
+def _run_one(
+    job: Job,
+    run: Callable[[Job, Callable[[str, float], None]], Results],
+    progress: Callable[[str, float], None],
+) -> Outcome:
+    try:
+        return Outcome(job, results=run(job, progress))
+    except SmartMatteError as error:
+        return Outcome(job, error=error)
+    except MemoryError:
+        sentence = f"{job.label} needs more memory than there is; make the picture smaller."
+        return Outcome(job, error=SmartMatteError(sentence))
+
+
+def _tell(outcome: Outcome) -> None:
+    if outcome.error is not None:
+        click.echo(f"smart-matte: {outcome.error}", err=True)
+    elif outcome.results is not None:
+        click.echo(f"{outcome.job.label}: {outcome.results.report.summary()}", err=True)
+        for note in outcome.results.notes:
+            click.echo(f"{outcome.job.label}: {note}", err=True)
+
+
+def _finish(outcomes: Sequence[Outcome], *, quiet: bool) -> None:
+    """Sum up several pictures, and exit with what went wrong."""
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    if len(outcomes) > 1 and not quiet:
+        click.echo(f"{len(outcomes) - len(errors)} cut out, {len(errors)} failed.", err=True)
+        for outcome in outcomes:
+            if outcome.error is not None:
+                click.echo(f"  {outcome.job.label}: {outcome.error}", err=True)
+    if errors:
+        sys.exit(errors[0].exit_code if len(outcomes) == 1 else 1)

@@ -1,0 +1,167 @@
+"""The main job, in the order it happens: arrays in, arrays out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from smart_matte.engine.arrays import foreground_in_own_depth, to_coverage, to_working
+from smart_matte.engine.foreground import decontaminated, estimate_foreground_multilevel
+from smart_matte.engine.hints import check_selection
+from smart_matte.engine.matting import Matter
+from smart_matte.engine.options import NETWORK_SEGMENTERS, Options
+from smart_matte.engine.report import Fallback, Report
+from smart_matte.engine.segmentation import Segmenter
+from smart_matte.engine.subject import subject_probability
+from smart_matte.engine.trimap import UNKNOWN, build_trimap, is_trimap
+from smart_matte.engine.types import AnyArray, BoolArray, FloatArray, Progress, ignore_progress
+from smart_matte.errors import SelectionError
+
+
+@dataclass(frozen=True)
+class Engines:
+    """
+    What a job computes with, loaded and ready.
+
+    Attributes:
+        matter: the matting model.
+        segmenter: the segmentation network; None for "grabcut" and "selection".
+        segmenter_name: what stands in the report: the network's name, "grabcut" or "selection".
+        fallbacks: what was wanted instead and isn't there.
+    """
+
+    matter: Matter
+    segmenter: Segmenter | None
+    segmenter_name: str
+    fallbacks: tuple[Fallback, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """
+    A subject, cut out.
+
+    Attributes:
+        alpha: opacity of the subject times the picture's own, float32 (H, W), [0, 1].
+        foreground: the subject's own colour, in the picture's sample type; (H, W, 3), or (H, W)
+            for a gray picture. Outside the unknown region bit-exactly the picture's.
+        trimap: what was decided before matting, float32 (H, W); 0, 0.5, 1.
+        report: what really ran.
+    """
+
+    alpha: FloatArray
+    foreground: AnyArray
+    trimap: FloatArray
+    report: Report
+
+    @property
+    def is_unknown(self) -> BoolArray:
+        """Where alpha and foreground were computed, bool (H, W)."""
+        is_unknown: BoolArray = self.trimap == UNKNOWN
+        return is_unknown
+
+
+def compute_cutout(
+    image: AnyArray,
+    selection: AnyArray | None,
+    options: Options,
+    engines: Engines,
+    progress: Progress = ignore_progress,
+) -> Cutout:
+    """
+    Cut the subject out of a picture.
+
+    Args:
+        image: sRGB-coded; uint8, uint16 or float; (H, W), (H, W, 1 to 4), alpha straight.
+        selection: the user's rough coverage, (H, W) of bool, integer or float; None without one.
+        options: the user's choices.
+        engines: the models to compute with.
+        progress: told about the stages "segmentation", "trimap", "matting", "foreground".
+
+    Raises:
+        PictureError: the picture has a type, layout or values that can't be worked on.
+        SelectionError: the selection can't work with this picture.
+        Cancelled: raised by *progress*.
+    """
+    working = to_working(image)
+    shape = (working.colour.shape[0], working.colour.shape[1])
+    coverage = None if selection is None else to_coverage(selection, shape)
+    if coverage is not None:
+        check_selection(coverage, working.alpha)
+    report = Report(
+        device=engines.matter.device,
+        matter=engines.matter.name,
+        segmenter=engines.segmenter_name,
+        precision=engines.matter.precision,
+        fallbacks=list(engines.fallbacks),
+    )
+
+    with _stage("segmentation", report, progress):
+        probability = _find_subject(working.colour, coverage, options, engines, report)
+    with _stage("trimap", report, progress):
+        trimap = build_trimap(
+            working.colour,
+            coverage,
+            probability,
+            options,
+            use_colours=report.segmenter != "selection",
+        )
+        if working.alpha is not None:
+            trimap[working.alpha == 0] = 0
+        report.unknown_share = float((trimap == UNKNOWN).mean())
+    with _stage("matting", report, progress):
+        matte = engines.matter.matte(working.colour, trimap, progress)
+        report.tiles = matte.tiles
+        if matte.note:
+            report.fallbacks.append(Fallback("full detail", engines.matter.name, matte.note))
+    with _stage("foreground", report, progress):
+        foreground = matte.foreground
+        if foreground is None:
+            foreground = estimate_foreground_multilevel(working.colour, matte.alpha)
+        foreground = decontaminated(working.colour, foreground, trimap, options.decontaminate)
+        own = foreground_in_own_depth(image, foreground, trimap == UNKNOWN)
+
+    alpha = matte.alpha if working.alpha is None else matte.alpha * working.alpha
+    return Cutout(alpha, own, trimap, report)
+
+
+def _find_subject(
+    image: FloatArray,
+    selection: FloatArray | None,
+    options: Options,
+    engines: Engines,
+    report: Report,
+) -> FloatArray | None:
+    """The network's probability for the subject; None without one, with the reason reported."""
+    if selection is not None and is_trimap(selection):
+        report.segmenter = "trimap"
+        return None
+    if engines.segmenter is None:
+        if selection is None:
+            raise SelectionError(
+                "Without a selection a segmentation network is needed: draw a rough selection,"
+                f" or run “smart-matte weights fetch {NETWORK_SEGMENTERS[0]}” once."
+            )
+        return None
+    subject = subject_probability(
+        engines.segmenter.segment(image), options.classes, selection, image.shape[:2]
+    )
+    if subject is not None:
+        return subject.probability
+    if selection is None:
+        raise SelectionError(
+            f"{engines.segmenter.name} found no subject in this picture: draw a rough selection."
+        )
+    report.segmenter = "grabcut"
+    why = "no class that it knows lies in the selection."
+    report.fallbacks.append(Fallback(engines.segmenter.name, "grabcut", why))
+    return None
+
+
+@contextmanager
+def _stage(name: str, report: Report, progress: Progress) -> Iterator[None]:
+    progress(name, 0.0)
+    started_s = time.perf_counter()
+    yield
+    report.stage_ms[name] = 1000 * (time.perf_counter() - started_s)
+    progress(name, 1.0)

@@ -1,0 +1,203 @@
+"""From a rough selection, a network's opinion, or both, to foreground, background and unknown."""
+
+import cv2
+import numpy as np
+
+from smart_matte.engine.grabcut import ColourCut, cut_by_colour
+from smart_matte.engine.hints import check_trimap
+from smart_matte.engine.options import Options
+from smart_matte.engine.types import BoolArray, FloatArray
+from smart_matte.errors import SelectionError
+
+UNKNOWN = 0.5
+
+# Shares of the picture's diagonal, and the pixels below which they never fall: an edge is a few
+# pixels soft however small the picture. Chosen on the 14 shared alphamatting pictures with lassos
+# drawn from their true alpha (docs/decisions/0004-trimap-from-a-rough-selection.md has the table).
+OUTER_RADIUS, MIN_OUTER_RADIUS_PX = 0.012, 7
+INNER_RADIUS, MIN_INNER_RADIUS_PX = 0.008, 4
+TRUST_DEPTH, MIN_TRUST_DEPTH_PX = 0.03, 12
+"""Deeper than this on either side of the drawn line the selection is believed as it is."""
+LINE_WIDTH, MIN_LINE_WIDTH_PX = 0.01, 4
+"""Nearer than this to the drawn line nothing is certain: the hand shook."""
+HOLE_DEPTH = 0.08
+"""Gaps between hairs and leaves are looked for this deep; eyes and buttons lie deeper."""
+HOLE_PROBABILITY = 0.3
+"""A place whose colours are this unlikely to be the subject's may be a gap."""
+HOLE_BLUR = 0.002
+HOLE_MARGIN = 0.004
+
+SELECTED = 0.5
+"""Half covered is inside."""
+
+SOLID = 0.99
+"""A feathered selection's grey begins below this (8-bit 253), and ends above 1 - SOLID."""
+
+
+def build_trimap(
+    image: FloatArray,
+    selection: FloatArray | None,
+    probability: FloatArray | None,
+    options: Options,
+    *,
+    use_colours: bool = True,
+) -> FloatArray:
+    """
+    Decide for each pixel: foreground, background, or unknown.
+
+    The selection is the prior. Deep inside and far outside it is believed; near its line the
+    network's probability and the picture's colours decide, and what they can't decide is unknown.
+    A selection that holds a trimap's three values is taken as a trimap. Without a selection the
+    network's subject takes its place.
+
+    Args:
+        image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
+        selection: the user's coverage, float32 (H, W), [0, 1]; None when there is none.
+        probability: the network's for the subject, float32 (H, W), [0, 1]; None without one.
+        options: radii, thresholds and kind of trimap.
+        use_colours: whether GrabCut may move the edge; without it the line itself gets the band.
+
+    Returns:
+        float32 (H, W); 0 background, 0.5 unknown, 1 foreground, with some of each certain kind.
+
+    Raises:
+        SelectionError: no selection and no probability, or a trimap that lacks a certain kind.
+    """
+    if selection is not None and is_trimap(selection):
+        trimap = np.full(selection.shape, UNKNOWN, np.float32)
+        trimap[selection <= 1 - SOLID] = 0
+        trimap[selection >= SOLID] = 1
+        check_trimap(trimap)
+        return trimap
+    if options.trimap == "probability" and probability is not None:
+        trimap = trimap_from_probability(probability, selection, options)
+    elif selection is not None:
+        trimap = _trimap_from_selection(image, selection, probability, options, use_colours)
+    elif probability is not None:
+        drawn = (probability > SELECTED).astype(np.float32)
+        trimap = _trimap_from_selection(image, drawn, probability, options, use_colours)
+    else:
+        raise SelectionError("There is neither a selection nor a segmentation to start from.")
+    return trimap
+
+
+def is_trimap(selection: FloatArray) -> bool:
+    """
+    Whether a selection holds exactly a trimap's three values: none, all, and one middle grey.
+
+    Args:
+        selection: float32 (H, W), [0, 1]; 8-bit 127, 128 and 16-bit middles all count as grey.
+    """
+    is_zero, is_one = selection == 0, selection == 1
+    is_grey = np.abs(selection - UNKNOWN) < 0.01  # noqa: PLR2004  (127/255 and 128/255)
+    return bool(is_grey.any() and (is_zero | is_one | is_grey).all())
+
+
+def trimap_from_probability(
+    probability: FloatArray, selection: FloatArray | None, options: Options
+) -> FloatArray:
+    """
+    Thresholds and square dilations, as the published recipes do it.
+
+        unknown = dilate([p > low], outer) minus erode([p > high], inner)
+
+    Args:
+        probability: for the subject, float32 (H, W), [0, 1].
+        selection: coverage, float32 (H, W); what lies far outside it is background. Or None.
+        options: low_probability, high_probability, outer_radius_px, inner_radius_px.
+
+    Returns:
+        float32 (H, W); 0, 0.5, 1.
+    """
+    outer_px, inner_px = radii_px(probability.shape, options)
+    possible, certain = (
+        probability > options.low_probability,
+        probability > options.high_probability,
+    )
+    if selection is not None:
+        reach = ~_is_deeper(selection <= SELECTED, TRUST_DEPTH * _diagonal(selection.shape))
+        possible, certain = possible & reach, certain & reach
+    trimap = np.zeros(probability.shape, np.float32)
+    trimap[_distance_to(possible, cv2.DIST_C) <= outer_px] = UNKNOWN
+    trimap[_distance_to(~certain, cv2.DIST_C) > inner_px] = 1
+    return trimap
+
+
+def radii_px(shape: tuple[int, ...], options: Options) -> tuple[float, float]:
+    """Outer and inner radius of the unknown band in pixels, as chosen or by the diagonal."""
+    diagonal = _diagonal(shape)
+    outer_px, inner_px = options.outer_radius_px, options.inner_radius_px
+    return (
+        max(OUTER_RADIUS * diagonal, MIN_OUTER_RADIUS_PX) if outer_px is None else outer_px,
+        max(INNER_RADIUS * diagonal, MIN_INNER_RADIUS_PX) if inner_px is None else inner_px,
+    )
+
+
+def _trimap_from_selection(
+    image: FloatArray,
+    selection: FloatArray,
+    probability: FloatArray | None,
+    options: Options,
+    use_colours: bool,  # noqa: FBT001
+) -> FloatArray:
+    coverage = selection / max(float(selection.max()), 1e-6)
+    is_selected = coverage > SELECTED
+    depth, height = _distance_to(~is_selected), _distance_to(is_selected)
+    diagonal = _diagonal(selection.shape)
+    # A thin or small subject has no deep inside: believe at least its inner half.
+    trust_px = max(TRUST_DEPTH * diagonal, MIN_TRUST_DEPTH_PX)
+    trust_in_px = min(trust_px, 0.5 * float(depth.max()))
+    trust_out_px = min(trust_px, 0.5 * float(height.max()))
+    line_px = max(LINE_WIDTH * diagonal, MIN_LINE_WIDTH_PX)
+    line_px = min(line_px, 0.5 * trust_in_px, 0.5 * trust_out_px)
+    is_inside, is_outside = depth > trust_in_px, height > trust_out_px
+
+    if use_colours:
+        guess = is_selected if probability is None else probability > SELECTED
+        cut = cut_by_colour(image, guess, is_inside, is_outside)
+    else:
+        cut = ColourCut(is_selected, is_selected.astype(np.float32))
+        line_px = 0.0
+        is_inside = is_outside = np.zeros_like(is_selected)
+    outer_px, inner_px = radii_px(selection.shape, options)
+    cut_depth, cut_height = _distance_to(~cut.is_subject), _distance_to(cut.is_subject)
+    # nor has a thin subject, or a thin background, room for both radii
+    inner_px = min(inner_px, 0.5 * float(cut_depth.max()))
+    outer_px = min(outer_px, 0.5 * float(cut_height.max()))
+
+    trimap = np.full(selection.shape, UNKNOWN, np.float32)
+    trimap[is_inside | ((depth > line_px) & (cut_depth > inner_px))] = 1
+    trimap[is_outside | ((height > line_px) & (cut_height > outer_px))] = 0
+    if use_colours and options.holes:
+        is_hole = _find_holes(cut.probability, depth, diagonal)
+        trimap[is_hole & (trimap == 1)] = UNKNOWN
+    trimap[(coverage > 1 - SOLID) & (coverage < SOLID) & (trimap != UNKNOWN)] = UNKNOWN
+    return trimap
+
+
+def _find_holes(probability: FloatArray, depth: FloatArray, diagonal: float) -> BoolArray:
+    """Background-coloured places inside, not deeper than HOLE_DEPTH, with a margin around."""
+    smooth = cv2.GaussianBlur(probability, (0, 0), max(0.5, HOLE_BLUR * diagonal))
+    is_gap = (smooth < HOLE_PROBABILITY) & (depth > 0) & (depth < HOLE_DEPTH * diagonal)
+    return _distance_to(is_gap) <= HOLE_MARGIN * diagonal
+
+
+def _is_deeper(region: BoolArray, depth_px: float) -> BoolArray:
+    is_deeper: BoolArray = _distance_to(~region) > depth_px
+    return is_deeper
+
+
+def _distance_to(region: BoolArray, metric: int = cv2.DIST_L2) -> FloatArray:
+    """
+    Distance of each pixel to the nearest pixel of *region*, in pixels; large where there is none.
+
+    The picture's border is no edge: a subject cut off by it continues there.
+    """
+    if not region.any():
+        return np.full(region.shape, np.float32(sum(region.shape)))
+    precision = cv2.DIST_MASK_PRECISE if metric == cv2.DIST_L2 else cv2.DIST_MASK_3
+    return cv2.distanceTransform((~region).astype(np.uint8), metric, precision).astype(np.float32)
+
+
+def _diagonal(shape: tuple[int, ...]) -> float:
+    return float(np.hypot(shape[0], shape[1]))

@@ -1,0 +1,1 @@
+"""Measuring matting against known truth: errors, data sets, rough selections, benchmark runs."""

@@ -1,0 +1,252 @@
+"""
+What is installed: one ``<name>.safetensors`` for each entry, described by ``<name>.json``.
+
+The folder is the user's data folder, or what SMART_MATTE_WEIGHTS names. Nothing here imports
+torch before tensors are asked for, so that listing stays quick.
+"""
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from filelock import FileLock
+from platformdirs import user_data_path
+from safetensors import SafetensorError, safe_open
+
+from smart_matte.errors import WeightsError
+from smart_matte.weights.files import disk_troubles, require_free_bytes, sha256_of, write_whole
+from smart_matte.weights.manifest import Entry, entries, find_entry
+
+if TYPE_CHECKING:
+    import torch
+
+FOLDER_VARIABLE = "SMART_MATTE_WEIGHTS"
+CONVERTER = 1  # raised when converted files must be made anew
+
+
+@dataclass(frozen=True)
+class Installed:
+    """
+    The facts about an installed file, kept beside it.
+
+    Attributes:
+        name: of the entry it serves.
+        bytes: size of the safetensors file.
+        sha256: SHA-256 of the safetensors file.
+        sources: SHA-256 of each file it was made from, by that file's name.
+        verified_source: whether those are the files that the manifest lists; False for a user's
+            own variant.
+        licence: the terms, as they were in the manifest when it was installed.
+        accepted_licence: whether the user had to accept them, and did.
+        converter: CONVERTER of the program that made it.
+        installed_at: when, ISO 8601, UTC.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    sources: dict[str, str]
+    verified_source: bool
+    licence: str
+    accepted_licence: bool
+    converter: int = CONVERTER
+    installed_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat("T", "seconds"))
+
+
+@dataclass(frozen=True)
+class State:
+    """
+    How an entry stands on this machine.
+
+    Attributes:
+        name: of the entry.
+        kind: "missing", "broken" or "installed".
+        problem: what is wrong, for a sentence; empty when installed.
+        installed: the facts kept beside the file, where they can be read.
+    """
+
+    name: str
+    kind: Literal["missing", "broken", "installed"]
+    problem: str = ""
+    installed: Installed | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong and the command that mends it; empty when installed."""
+        if self.kind == "installed":
+            return ""
+        mend = f"smart-matte weights fetch {self.name}"
+        if self.installed and not self.installed.verified_source:
+            files = shlex.join(self.installed.sources)
+            mend = f"smart-matte weights import {files} --as {self.name}"
+        return f"The weights “{self.name}” are {self.problem}; run: {mend}"
+
+
+def folder() -> Path:
+    """The folder of the installed weights; it need not exist yet."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    return user_data_path("smart-matte", appauthor=False) / "weights"
+
+
+def path_of(name: str) -> Path:
+    """Where the installed file of an entry lies, or would lie."""
+    return folder() / f"{name}.safetensors"
+
+
+def is_installed(name: str) -> bool:
+    """
+    Whether an entry can be loaded, as far as a quick look tells.
+
+    Raises:
+        WeightsError: there is no entry of that name.
+    """
+    return look(find_entry(name).name).kind == "installed"
+
+
+def load_state_dict(name: str) -> "dict[str, torch.Tensor]":
+    """
+    Load the tensors of an installed entry, after a quick look at size and header.
+
+    Raises:
+        WeightsError: they are missing or broken; the sentence names the command that helps.
+    """
+    state = look(find_entry(name).name)
+    if state.kind != "installed":
+        raise WeightsError(state.sentence)
+    from safetensors.torch import load_file  # noqa: PLC0415  (torch takes seconds to import)
+
+    try:
+        return load_file(path_of(name))
+    except (OSError, SafetensorError) as error:
+        broken = State(name, "broken", f"broken ({error})", state.installed)
+        raise WeightsError(broken.sentence) from error
+
+
+def look(name: str, *, whole: bool = False) -> State:
+    """
+    See how an entry stands.
+
+    Args:
+        name: of the entry.
+        whole: also read the whole file and compare its SHA-256.
+    """
+    path = path_of(name)
+    if not _facts_path(name).exists():  # written last, so an installation stopped midway is none
+        return State(name, "missing", "not installed")
+    try:
+        installed = _read_facts(name)
+    except (OSError, ValueError, TypeError):
+        return State(name, "broken", "broken (what is noted about them can't be read)")
+    problem = _problem_of(path, installed, whole=whole)
+    if problem:
+        return State(name, "broken", f"broken ({problem})", installed)
+    return State(name, "installed", installed=installed)
+
+
+def verify(names: list[str] | None = None) -> list[State]:
+    """
+    Check entries to the last byte.
+
+    Args:
+        names: of entries; None checks all that are there.
+
+    Returns:
+        How each stands, in the order asked for.
+
+    Raises:
+        WeightsError: there is no entry of one of these names.
+    """
+    if names is not None:
+        return [look(find_entry(name).name, whole=True) for name in names]
+    states = [look(entry.name, whole=True) for entry in entries()]
+    return [state for state in states if state.kind != "missing"]
+
+
+def keep(
+    entry: Entry,
+    tensors: "dict[str, torch.Tensor]",
+    sources: dict[str, str],
+    *,
+    verified_source: bool,
+) -> Installed:
+    """
+    Install tensors as an entry, replacing what was there; the caller holds the entry's lock.
+
+    Args:
+        entry: which weights these are.
+        tensors: the state dict.
+        sources: SHA-256 of each file they were read from, by its name.
+        verified_source: whether these are the files that the manifest lists.
+
+    Raises:
+        WeightsError: the disk is full, or refuses.
+    """
+    from safetensors.torch import save  # noqa: PLC0415  (torch takes seconds to import)
+
+    content = save(tensors, metadata={"format": "pt"})
+    installed = Installed(
+        name=entry.name,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        sources=sources,
+        verified_source=verified_source,
+        licence=entry.licence,
+        accepted_licence=not entry.commercial_use,
+    )
+    require_free_bytes(folder(), len(content))
+    # Stopped between these two, nothing counts as installed, or the new file fails the old facts.
+    write_whole(path_of(entry.name), content)
+    write_whole(_facts_path(entry.name), json.dumps(asdict(installed), indent=2).encode())
+    return installed
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """
+    Be the only process that changes an entry; wait for another one to finish.
+
+    Raises:
+        WeightsError: the disk is full, or refuses, here or in what is done under the lock.
+    """
+    with disk_troubles(folder()):
+        folder().mkdir(parents=True, exist_ok=True)
+        with FileLock(folder() / f"{name}.lock"):
+            yield
+
+
+def _facts_path(name: str) -> Path:
+    return folder() / f"{name}.json"
+
+
+def _read_facts(name: str) -> Installed:
+    values = json.loads(_facts_path(name).read_text(encoding="utf-8"))
+    if not isinstance(values, dict) or values.keys() != {item.name for item in fields(Installed)}:
+        raise ValueError("not what this version notes about weights")
+    return Installed(**values)
+
+
+def _problem_of(path: Path, installed: Installed, *, whole: bool) -> str:
+    """What is wrong with an installed file, in a few words; "" when nothing is."""
+    if installed.converter != CONVERTER:
+        return "another version of Smart Matte made them"
+    try:
+        if not path.is_file():
+            return "the file is gone"
+        if path.stat().st_size != installed.bytes:
+            return f"{path.stat().st_size} bytes instead of {installed.bytes}"
+        with safe_open(path, framework="numpy"):  # reads the header and checks it against the size
+            pass
+        if whole and sha256_of(path) != installed.sha256:
+            return "the bytes have changed, their SHA-256 is wrong"
+    except (OSError, SafetensorError) as error:
+        return str(error)
+    return ""

@@ -1,0 +1,181 @@
+import cv2
+import numpy as np
+import pytest
+from scenes import composite, soft_disc
+
+from smart_matte.engine.options import Options
+from smart_matte.engine.trimap import (
+    build_trimap,
+    is_trimap,
+    radii_px,
+    trimap_from_probability,
+)
+from smart_matte.errors import SelectionError
+
+SCALE = 4
+SMALL_ALPHA = soft_disc(softness_px=0.75)
+ALPHA = cv2.resize(SMALL_ALPHA, None, fx=SCALE, fy=SCALE)
+IMAGE = cv2.resize(composite(SMALL_ALPHA), None, fx=SCALE, fy=SCALE)
+SHAPE = ALPHA.shape  # (480, 640), the disc's centre at (320, 240)
+OPTIONS = Options()
+
+
+def ring_radii(trimap: np.ndarray) -> tuple[float, float]:
+    """Inner and outer radius of the unknown ring around the disc's centre, along its row."""
+    row = trimap[240, 320:]
+    return float(np.flatnonzero(row != 1)[0]), float(np.flatnonzero(row == 0)[0])
+
+
+def shifted(alpha: np.ndarray, columns: int) -> np.ndarray:
+    return np.roll((alpha > 0.5).astype(np.float32), columns, axis=1)
+
+
+def test_a_shaky_selection_is_moved_to_the_pictures_edge() -> None:
+    selection = shifted(ALPHA, 12)
+    trimap = build_trimap(IMAGE, selection, None, OPTIONS)
+    mistakes = np.abs(trimap - ALPHA)[trimap != 0.5].sum()
+    assert mistakes < 0.005 * np.abs(selection - ALPHA).sum()
+    assert set(np.unique(trimap)) == {0, 0.5, 1}
+
+
+def test_without_colours_the_line_itself_gets_both_radii() -> None:
+    selection = (ALPHA > 0.5).astype(np.float32)
+    options = Options(inner_radius_px=4, outer_radius_px=9)
+    trimap = build_trimap(IMAGE, selection, None, options, use_colours=False)
+    inner_px, outer_px = ring_radii(trimap)
+    edge_px = float(np.flatnonzero(selection[240, 320:] == 0)[0])
+    assert edge_px - inner_px == pytest.approx(4, abs=1)
+    assert outer_px - edge_px == pytest.approx(9, abs=1)
+
+
+def test_radii_default_to_shares_of_the_diagonal() -> None:
+    assert radii_px((600, 800), OPTIONS) == pytest.approx((12.0, 8.0))
+    assert radii_px((30, 40), OPTIONS) == (7, 4)
+    assert radii_px((300, 400), Options(outer_radius_px=1, inner_radius_px=2)) == (1, 2)
+
+
+def test_deep_inside_and_far_outside_the_selection_is_believed() -> None:
+    # A background-coloured hole right in the middle, deeper than gaps are looked for.
+    image = IMAGE.copy()
+    image[230:250, 310:330] = image[10:30, 10:30]
+    trimap = build_trimap(image, (ALPHA > 0.5).astype(np.float32), None, OPTIONS)
+    assert (trimap[230:250, 310:330] == 1).all()
+    assert (trimap[:80, :160] == 0).all()
+
+
+def test_a_gap_near_the_edge_becomes_unknown_unless_holes_are_off() -> None:
+    image, selection = IMAGE.copy(), (ALPHA > 0.5).astype(np.float32)
+    gap = (slice(220, 260), slice(400, 415))  # inside the disc, 45 px from its edge
+    rows, columns = np.random.default_rng(0).integers(0, 80, (2, 40, 15))
+    image[gap] = image[rows, columns]  # the background, seen through
+    with_holes = build_trimap(image, selection, None, OPTIONS)
+    without = build_trimap(image, selection, None, Options(holes=False))
+    assert (with_holes[gap] == 0.5).mean() > 0.95
+    assert (without[gap] == 1).all()
+
+
+def test_a_feathered_selections_grey_is_unknown() -> None:
+    feathered = cv2.GaussianBlur((ALPHA > 0.5).astype(np.float32), (0, 0), 20)
+    trimap = build_trimap(IMAGE, feathered, None, OPTIONS)
+    assert (trimap[(feathered > 0.05) & (feathered < 0.95)] == 0.5).all()
+    assert (trimap == 1).any()
+
+
+def test_a_half_opaque_selection_counts_as_a_selection() -> None:
+    selection = np.where(ALPHA > 0.5, np.float32(0.4), np.float32(0))
+    trimap = build_trimap(IMAGE, selection, None, OPTIONS)
+    assert (trimap == 1).any()
+    assert (trimap == 0).any()
+
+
+@pytest.mark.parametrize("grey", [0.5, 127 / 255, 128 / 255, 32768 / 65535])
+def test_a_selection_with_a_trimaps_three_values_is_taken_as_it_is(grey: float) -> None:
+    drawn = np.zeros(SHAPE, np.float32)
+    drawn[120:360, 160:480], drawn[180:300, 240:400] = grey, 1
+    assert is_trimap(drawn)
+    trimap = build_trimap(IMAGE, drawn, None, OPTIONS)
+    np.testing.assert_array_equal(trimap == 0.5, drawn == np.float32(grey))
+    np.testing.assert_array_equal(trimap == 1, drawn == 1)
+
+
+def test_a_trimap_without_foreground_is_refused() -> None:
+    drawn = np.zeros(SHAPE, np.float32)
+    drawn[120:360, 160:480] = 0.5
+    with pytest.raises(SelectionError, match="no foreground"):
+        build_trimap(IMAGE, drawn, None, OPTIONS)
+
+
+def test_a_plain_selection_is_no_trimap() -> None:
+    assert not is_trimap((ALPHA > 0.5).astype(np.float32))
+    assert not is_trimap(ALPHA)
+
+
+def test_the_networks_subject_takes_the_selections_place() -> None:
+    probability = cv2.GaussianBlur(ALPHA, (0, 0), 3)
+    trimap = build_trimap(IMAGE, None, probability, OPTIONS)
+    assert ALPHA[trimap == 1].min() > 0.95
+    assert ALPHA[trimap == 0].max() < 0.05
+
+
+def test_neither_selection_nor_network_is_refused() -> None:
+    with pytest.raises(SelectionError, match="neither"):
+        build_trimap(IMAGE, None, None, OPTIONS)
+
+
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_a_thin_subject_keeps_some_certain_foreground(width: int) -> None:
+    selection = np.zeros(SHAPE, np.float32)
+    selection[40:440, 320 : 320 + width] = 1
+    for use_colours in (True, False):
+        trimap = build_trimap(IMAGE, selection, None, OPTIONS, use_colours=use_colours)
+        assert (trimap == 0).any()
+        assert (trimap == 1).any()
+
+
+def test_a_small_background_keeps_some_certain_background() -> None:
+    selection = np.ones(SHAPE, np.float32)
+    selection[:3] = 0
+    for use_colours in (True, False):
+        trimap = build_trimap(IMAGE, selection, None, OPTIONS, use_colours=use_colours)
+        assert (trimap == 0).any()
+        assert (trimap == 1).any()
+
+
+def test_the_pictures_border_is_no_edge() -> None:
+    selection = np.zeros(SHAPE, np.float32)
+    selection[:, :320] = 1
+    trimap = build_trimap(IMAGE, selection, None, OPTIONS, use_colours=False)
+    assert (trimap[:, 0] == 1).all()
+    assert (trimap[:, -1] == 0).all()
+
+
+# The two published recipes, against OpenCV's own dilation and erosion.
+
+
+def test_learnopencvs_recipe_is_its_dilation_and_threshold() -> None:
+    probability = cv2.GaussianBlur(ALPHA, (0, 0), 5)
+    trimap = trimap_from_probability(probability, None, Options.learnopencv())
+    dilated = cv2.dilate((probability > 0.05).astype(np.uint8), np.ones((15, 15), np.uint8))
+    expected = np.where(probability > 0.95, 1, np.where(dilated == 1, 0.5, 0))
+    np.testing.assert_array_equal(trimap, expected)
+
+
+def test_carvekits_recipe_is_its_dilation_and_repeated_erosion() -> None:
+    probability = cv2.GaussianBlur(ALPHA, (0, 0), 5)
+    trimap = trimap_from_probability(probability, None, Options.carvekit())
+    subject = (probability > 0.5).astype(np.uint8)
+    dilated = cv2.dilate(subject, np.ones((61, 61), np.uint8))
+    eroded = cv2.erode(
+        subject, np.ones((3, 3), np.uint8), iterations=5, borderType=cv2.BORDER_REPLICATE
+    )
+    expected = np.where(eroded == 1, 1, np.where(dilated == 1, 0.5, 0))
+    np.testing.assert_array_equal(trimap, expected)
+
+
+def test_a_selection_keeps_the_networks_other_finds_out() -> None:
+    probability = np.maximum(ALPHA, shifted(ALPHA, 240))
+    selection = np.zeros(SHAPE, np.float32)
+    selection[80:400, 160:472] = 1
+    trimap = trimap_from_probability(probability, selection, Options.learnopencv())
+    assert (trimap[:, 510:] == 0).all()
+    assert trimap[240, 320] == 1
