@@ -23,7 +23,7 @@ def brute_force_distance(is_class):
     return np.sqrt(squared.min(axis=-1))
 
 
-def test_distance_maps_equal_brute_force(scene):
+def test_distance_maps_equal_brute_force():
     is_class = np.zeros((48, 61), bool)
     is_class[np.random.default_rng(1).integers(0, 48, 9), np.arange(9) * 6] = True
     squared = brute_force_distance(is_class) ** 2

@@ -203,7 +203,7 @@ class PeakMemory(TorchDispatchMode):
         self.peak_bytes = 0
         self._alive: dict[StorageWeakRef, int] = {}
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # noqa: ANN001, ANN204, ARG002, PLW3201  (torch's own signature)
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         given = storages((args, kwargs))
         result = function(*args, **(kwargs or {}))
         self._alive |= {ref: size for ref, size in storages(result).items() if ref not in given}
