@@ -56,7 +56,7 @@ clean:
 # wants; where that index can't be reached, from the usual one (there the Linux build brings CUDA:
 # larger, and it runs on the CPU as well).
 comma := ,
-uv_install = $(BIN)/uv pip install --quiet --python $(BIN)/python --editable "$(1)"
+uv_install = $(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python --editable "$(1)"
 install = echo "Installing $(1)…"; \
   $(call uv_install,$(1)) --torch-backend=$(TORCH_BACKEND) 2>.venv/torch-backend.log || \
   { echo "The $(TORCH_BACKEND) build of torch could not be had (.venv/torch-backend.log); taking the default one."; \
