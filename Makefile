@@ -6,8 +6,11 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+export SMART_MATTE_DATA ?= ../shared/data
 # Which build of torch: auto looks for a GPU driver; also cpu, cu130, … (uv's --torch-backend).
 TORCH_BACKEND ?= auto
+# What make bench compares.
+MATTERS ?= --matter closed-form --segmenter grabcut
 
 .PHONY: demo test check format bench clean
 
@@ -27,7 +30,7 @@ format: .venv/ready-dev
 	$(BIN)/ruff check --fix .
 
 bench: .venv/ready-dev
-	$(BIN)/smart-matte evaluate --output build/evaluation
+	$(BIN)/smart-matte evaluate $(MATTERS) --output build/evaluation
 
 clean:
 	rm -rf .venv build demo

@@ -1,13 +1,15 @@
 """Imports go one way: docs/architecture.md has the picture."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 BACKEND = Path(__file__).resolve().parents[1] / "backend"
-FILES = sorted(BACKEND.rglob("*.py"))
+FILES = sorted((BACKEND / "smart_matte").rglob("*.py"))
+LINK_FILES = sorted((BACKEND / "smart_matte_link").rglob("*.py"))
 
 # Folder or file (the longest that matches counts) and what of smart_matte it may import.
 MAY_IMPORT = {
@@ -77,6 +79,12 @@ def test_torch_stays_with_the_models_the_runtime_and_the_weights(path: Path) -> 
             for imported in imported_modules(path)
             if imported.split(".")[0] in {"torch", "torchvision"}
         ]
+
+
+@pytest.mark.parametrize("path", LINK_FILES, ids=module_name)
+def test_the_link_imports_the_standard_library_and_nothing_else(path: Path) -> None:
+    own = {"smart_matte_link", *sys.stdlib_module_names}
+    assert {imported.split(".")[0] for imported in imported_modules(path)} <= own
 
 
 def test_every_file_is_looked_at() -> None:

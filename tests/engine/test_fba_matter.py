@@ -247,8 +247,8 @@ def test_matte_is_the_plain_graph_fused_with_known_pixels_restored():
         np.testing.assert_allclose(found[is_unknown], wanted[is_unknown], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["elephant", "troll"])
-def test_published_weights_give_the_published_matte(shared_data: Path, name: str):
+@pytest.mark.parametrize(("name", "tolerance"), [("troll", 0.01), ("elephant", 0.03)])
+def test_published_weights_give_the_published_matte(shared_data: Path, name: str, tolerance: float):
     if not store.is_installed("fba"):
         pytest.skip("the published weights are not installed: smart-matte weights fetch fba")
     folder = shared_data / "fba_reference" / name
@@ -265,7 +265,7 @@ def test_published_weights_give_the_published_matte(shared_data: Path, name: str
     matter = FbaMatter(Network(build_fba(store.load_state_dict("fba"))))
     matte = matter.matte(image, trimap, ignore_progress)
     is_unknown = trimap == 0.5
-    # What remains: 8-bit files, the crop, and mirrored instead of stretched borders.
-    assert np.abs(matte.alpha - alpha)[is_unknown].mean() < 0.01
+    # What remains: 8-bit files and, as 671 rows are no multiple of 8, the stretched elephant.
+    assert np.abs(matte.alpha - alpha)[is_unknown].mean() < tolerance
     is_seen = is_unknown & (alpha > 0.1)
-    assert np.abs(matte.foreground - foreground)[is_seen].mean() < 0.02
+    assert np.abs(matte.foreground - foreground)[is_seen].mean() < tolerance

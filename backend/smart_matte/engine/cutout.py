@@ -112,6 +112,7 @@ def compute_cutout(
     with _stage("matting", report, progress):
         matte = engines.matter.matte(working.colour, trimap, progress)
         report.tiles = matte.tiles
+        report.device = engines.matter.device  # a device that ran out of memory was left
         if matte.note:
             report.fallbacks.append(Fallback("full detail", engines.matter.name, matte.note))
     with _stage("foreground", report, progress):

@@ -15,10 +15,10 @@ HALO_PX = 248
 """How far the network's convolutions look around a pixel: 240 px, and on to a multiple of 8."""
 
 BYTES_PER_PIXEL = 640
-"""What matting takes at its peak, beside 140 MB of weights; measured at 1024 x 1024 on a CPU."""
+"""Most that matting takes, beside 140 MB of weights; 550 were measured at 1 and 2 MP on a CPU."""
 
-DEFAULT_MAX_PIXELS = 6_000_000
-"""Pixels matted at a time: about 4 GB, half of what a small computer has."""
+DEFAULT_MAX_PIXELS = 4_000_000_000 // BYTES_PER_PIXEL
+"""Pixels to matte at a time, 6.25 MP: 4 GB, about half of what a small computer has."""
 
 SMALLEST_TILE_PX = 2 * HALO_PX + 64
 """Side of the smallest tiles, halo and all: cut further, they'd be nearly halo alone."""
@@ -55,6 +55,11 @@ class FbaMatter:
     It runs on the unknown region and its surroundings alone. That changes the matte a little, as
     the network normalises by what it is given; it was trained on such crops. When memory is short
     it runs on several such tiles, each normalised by itself, and the note says so.
+
+    Args:
+        network: the module that ``build_fba`` made, on its device.
+        max_pixels: how many pixels that device has memory for: its free bytes over
+            BYTES_PER_PIXEL.
 
     Source:
         Forte and Pitié, "F, B, Alpha Matting", arXiv:2003.07711. Deviations from the authors'
@@ -94,7 +99,7 @@ class FbaMatter:
                         "There is too little memory to matte this picture: close other programs,"
                         " or try a smaller picture."
                     )
-                self._network = Network(self._network._module, "cpu")  # noqa: SLF001  (it has no way to move)
+                self._network = Network(self._network._module, "cpu")  # noqa: SLF001  (it can't move itself)
                 max_pixels, shortage = self._max_pixels, f"{shortage} and the CPU took over"
 
     def _run(

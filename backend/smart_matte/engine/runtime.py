@@ -40,6 +40,10 @@ class Network:
         self.device = device
         self._module = module.eval().to(device=device, dtype=torch.float32)
 
+    def moved_to(self, device: str) -> "Network":
+        """The same network on another device; this one is of no use afterwards."""
+        return Network(self._module, device)
+
     def __call__(self, *inputs: FloatArray) -> FloatArray:
         """
         Run the module.

@@ -1,22 +1,22 @@
 """
 FBA Matting, the published network: alpha, foreground and background in one pass.
 
-    image, distance maps, trimap                              11 channels
+    image, distance maps, trimap: 11 channels
       │
-      │  Encoder: a ResNet-50 that ends at 1/8
-      ├── half, 64 channels at 1/2 ────────────────────────────┐
-      ├── quarter, 256 channels at 1/4 ────────┐               │        image, trimap
-      │                                        │               │           │
-      │  Decoder                               │               │           │
-      └── deep, 2048 at 1/8 ── conv_up1 ── conv_up2 x2 ── conv_up3 x2 ── conv_up4 x2
-               and its pyramid                                             │
-                                      alpha, foreground, background, 7 channels
+      │ Encoder, a ResNet-50 that ends at 1/8
+      ├── half: 64 channels at 1/2 ──────────────────────────┐
+      ├── quarter: 256 at 1/4 ────────────────┐              │        image, trimap
+      │                                       │              │              │
+      │ Decoder                               │              │              │
+      └── deep: 2048 at 1/8 ── conv_up1 ── x2 conv_up2 ── x2 conv_up3 ── x2 conv_up4
+                with a pyramid                                              │
+                                        alpha, foreground, background: 7 channels
 
 Features are normalised by GroupNorm (which the checkpoint calls "bn") and filters are
 standardised, so that the network could be trained on one image at a time.
 
 Everything here is for inference: features are overwritten where they are no longer read, and wide
-ones never exist whole. That takes 384 bytes a pixel instead of 1252 and changes no result.
+ones never exist whole. That takes 384 bytes a pixel at most, instead of 1252, and changes nothing.
 
 Source: Forte and Pitié, "F, B, Alpha Matting", arXiv:2003.07711; names, sizes and constants from
 the authors' code and checkpoint, https://github.com/MarcoForte/FBA_Matting.
@@ -86,48 +86,68 @@ def _check_weights(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
             raise WeightsError(f"These are not the weights of FBA Matting: they hold {name}.")
 
 
-def standardise(weight: Tensor) -> Tensor:
+class FBA(nn.Module):
     """
-    Give every filter mean 0 and standard deviation 1.
+    The published network; ``build_fba`` makes one that is ready to run.
 
-        (w - mean(w)) / (sqrt(var(w) + 1e-12) + 1e-5),    var with N - 1
-
-    Args:
-        weight: filters (O, I, h, w); mean and variance run over the last three axes.
-
-    Source:
-        Qiao et al., "Weight Standardization", arXiv:1903.10520, in the form that the published
-        weights were trained with. Since 2021 the authors' code divides by sqrt(var + 1e-5), var
-        with N, for the same weights: that gives a different matte.
-    """
-    exact = weight.double()
-    variance, mean = torch.var_mean(exact, dim=(1, 2, 3), keepdim=True)
-    return ((exact - mean) / ((variance + 1e-12).sqrt() + 1e-5)).to(weight.dtype)
-
-
-class StandardisedConv2d(nn.Conv2d):
-    """
-    A convolution with standardised filters.
-
-    It holds them raw, as published, and standardises at every use, until ``fold`` puts the
-    standardised ones in their place: a buffer instead of a parameter, and no part of
-    ``state_dict()``, so that no filter can be standardised twice.
+    Its 197 tensors, 34,693,031 numbers, are named, ordered and shaped as in the checkpoint.
     """
 
-    def fold(self) -> None:
-        """Standardise once and for all."""
-        filters = self.filters().detach()
-        del self.weight
-        self.register_buffer("weight", filters, persistent=False)
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        self.decoder = Decoder()
 
-    def filters(self) -> Tensor:
-        """The filters to convolve with."""
-        is_raw = isinstance(self.weight, nn.Parameter)
-        return standardise(self.weight) if is_raw else self.weight
+    def forward(self, image: Tensor, features: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """
+        Predict alpha and both colours, before fusion.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        return cast("Tensor", self._conv_forward(x, self.filters(), self.bias))
+        Args:
+            image: sRGB-coded RGB, (N, 3, H, W), [0, 1]; H and W multiples of 8.
+            features: (N, 11, H, W): the normalised image (3), distance maps (6), and whether a
+                pixel is known background, known foreground (2).
+            wanted: (N, 1, H, W), not 0 where the prediction is wanted; everywhere if None.
+                Elsewhere it may be anything.
+
+        Returns:
+            (N, 7, H, W): alpha, foreground RGB, background RGB, in [0, 1].
+        """
+        half, quarter, deep = self.encoder(features)
+        x = self.decoder.gather(deep)
+        del deep  # the largest of all, not needed to enlarge
+        x = self.decoder.enlarge(x, quarter, half)
+        return self.decoder.finish(x, [features[:, :3], image, features[:, 9:]], wanted)
+
+
+class Encoder(nn.Module):
+    """ResNet-50, its stride on the 3x3, whose last two stages dilate where they used to stride."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = StandardisedConv2d(11, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.GroupNorm(GROUPS, 64)
+        self.layer1 = _stage(64, 64, 1, (1, 1, 1))
+        self.layer2 = _stage(256, 128, 2, (1, 1, 1, 1))
+        self.layer3 = _stage(512, 256, 1, (1, 2, 2, 2, 2, 2))
+        self.layer4 = _stage(1024, 512, 1, (2, 4, 4))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, 11, H, W) to (N, 64, H/2, W/2), (N, 256, H/4, W/4) and (N, 2048, H/8, W/8)."""
+        half = self.bn1(self.conv1(features)).relu_()
+        deep = quarter = self.layer1(F.max_pool2d(half, kernel_size=3, stride=2, padding=1))
+        # Block by block, as calling a whole stage would hold on to what went into it.
+        for block in chain(self.layer2, self.layer3, self.layer4):
+            deep = block(deep)
+        return half, quarter, deep
+
+
+def _stage(channels: int, width: int, stride: int, dilations: Sequence[int]) -> nn.Sequential:
+    """Bottlenecks in a row; the first one takes *channels* and strides, all give 4 *width*."""
+    blocks = []
+    for dilation in dilations:
+        blocks.append(Bottleneck(channels, width, stride, dilation))
+        channels, stride = 4 * width, 1
+    return nn.Sequential(*blocks)
 
 
 class Bottleneck(nn.Module):
@@ -165,60 +185,6 @@ class Bottleneck(nn.Module):
             _add_projection_(out, x, conv, norm)
         _add_projection_(out, inner, self.conv3, self.bn3)
         return out.relu_()
-
-
-def _add_projection_(out: Tensor, x: Tensor, conv: StandardisedConv2d, norm: nn.GroupNorm) -> None:
-    """
-    Add norm(conv(x)), conv being 1x1, into *out*, some groups of channels at a time.
-
-    Groups don't meet in GroupNorm, so the widest features need to exist only once: in *out*.
-    """
-    filters = conv.filters()
-    groups = PROJECTION_PART * GROUPS // norm.num_channels
-    for first in range(0, norm.num_channels, PROJECTION_PART):
-        channels = slice(first, first + PROJECTION_PART)
-        part = F.conv2d(x, filters[channels], stride=conv.stride)
-        weight, bias = norm.weight[channels], norm.bias[channels]
-        out[:, channels] += F.group_norm(part, groups, weight, bias, norm.eps)
-
-
-def _stage(channels: int, width: int, stride: int, dilations: Sequence[int]) -> nn.Sequential:
-    """Bottlenecks in a row; the first one takes *channels* and strides, all give 4 *width*."""
-    blocks = []
-    for dilation in dilations:
-        blocks.append(Bottleneck(channels, width, stride, dilation))
-        channels, stride = 4 * width, 1
-    return nn.Sequential(*blocks)
-
-
-class Encoder(nn.Module):
-    """ResNet-50, its stride on the 3x3, whose last two stages dilate where they used to stride."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = StandardisedConv2d(11, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.GroupNorm(GROUPS, 64)
-        self.layer1 = _stage(64, 64, 1, (1, 1, 1))
-        self.layer2 = _stage(256, 128, 2, (1, 1, 1, 1))
-        self.layer3 = _stage(512, 256, 1, (1, 2, 2, 2, 2, 2))
-        self.layer4 = _stage(1024, 512, 1, (2, 4, 4))
-
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, 11, H, W) to (N, 64, H/2, W/2), (N, 256, H/4, W/4) and (N, 2048, H/8, W/8)."""
-        half = self.bn1(self.conv1(features)).relu_()
-        deep = quarter = self.layer1(F.max_pool2d(half, kernel_size=3, stride=2, padding=1))
-        # Block by block, as calling a whole stage would hold on to what went into it.
-        for block in chain(self.layer2, self.layer3, self.layer4):
-            deep = block(deep)
-        return half, quarter, deep
-
-
-def _conv_norm_act(inputs: int, outputs: int, side: int = 3) -> tuple[nn.Module, ...]:
-    return (
-        StandardisedConv2d(inputs, outputs, side, padding=side // 2),
-        nn.GroupNorm(GROUPS, outputs),
-        nn.LeakyReLU(inplace=True),
-    )
 
 
 class Decoder(nn.Module):
@@ -263,6 +229,73 @@ class Decoder(nn.Module):
         out[:, :1].clamp_(0, 1)
         out[:, 1:].sigmoid_()
         return out
+
+
+def _conv_norm_act(inputs: int, outputs: int, side: int = 3) -> tuple[nn.Module, ...]:
+    return (
+        StandardisedConv2d(inputs, outputs, side, padding=side // 2),
+        nn.GroupNorm(GROUPS, outputs),
+        nn.LeakyReLU(inplace=True),
+    )
+
+
+class StandardisedConv2d(nn.Conv2d):
+    """
+    A convolution with standardised filters.
+
+    It holds them raw, as published, and standardises at every use, until ``fold`` puts the
+    standardised ones in their place: a buffer instead of a parameter, and no part of
+    ``state_dict()``, so that no filter can be standardised twice.
+    """
+
+    def fold(self) -> None:
+        """Standardise once and for all."""
+        filters = self.filters().detach()
+        del self.weight
+        self.register_buffer("weight", filters, persistent=False)
+
+    def filters(self) -> Tensor:
+        """The filters to convolve with."""
+        is_raw = isinstance(self.weight, nn.Parameter)
+        return standardise(self.weight) if is_raw else self.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        return cast("Tensor", self._conv_forward(x, self.filters(), self.bias))
+
+
+def standardise(weight: Tensor) -> Tensor:
+    """
+    Give every filter mean 0 and standard deviation 1.
+
+        (w - mean(w)) / (sqrt(var(w) + 1e-12) + 1e-5),    var with N - 1
+
+    Args:
+        weight: filters (O, I, h, w); mean and variance run over the last three axes.
+
+    Source:
+        Qiao et al., "Weight Standardization", arXiv:1903.10520, in the form that the published
+        weights were trained with. Since 2021 the authors' code divides by sqrt(var + 1e-5), var
+        with N, for the same weights: that gives a different matte.
+    """
+    exact = weight.double()
+    variance, mean = torch.var_mean(exact, dim=(1, 2, 3), keepdim=True)
+    return ((exact - mean) / ((variance + 1e-12).sqrt() + 1e-5)).to(weight.dtype)
+
+
+def _add_projection_(out: Tensor, x: Tensor, conv: StandardisedConv2d, norm: nn.GroupNorm) -> None:
+    """
+    Add norm(conv(x)), conv being 1x1, into *out*, some groups of channels at a time.
+
+    Groups don't meet in GroupNorm, so the widest features need to exist only once: in *out*.
+    """
+    filters = conv.filters()
+    groups = PROJECTION_PART * GROUPS // norm.num_channels
+    for first in range(0, norm.num_channels, PROJECTION_PART):
+        channels = slice(first, first + PROJECTION_PART)
+        part = F.conv2d(x, filters[channels], stride=conv.stride)
+        weight, bias = norm.weight[channels], norm.bias[channels]
+        out[:, channels] += F.group_norm(part, groups, weight, bias, norm.eps)
 
 
 def _convolve_parts(conv: StandardisedConv2d, parts: Sequence[Tensor]) -> Tensor:
@@ -318,36 +351,3 @@ def _enlarge(x: Tensor, rows: slice, columns: slice) -> Tensor:
     return part[
         :, :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
     ]
-
-
-class FBA(nn.Module):
-    """
-    The published network; ``build_fba`` makes one that is ready to run.
-
-    Its 197 tensors, 34,693,031 numbers, are named, ordered and shaped as in the checkpoint.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = Encoder()
-        self.decoder = Decoder()
-
-    def forward(self, image: Tensor, features: Tensor, wanted: Tensor | None = None) -> Tensor:
-        """
-        Predict alpha and both colours, before fusion.
-
-        Args:
-            image: sRGB-coded RGB, (N, 3, H, W), [0, 1]; H and W multiples of 8.
-            features: (N, 11, H, W): the normalised image (3), distance maps (6), and whether a
-                pixel is known background, known foreground (2).
-            wanted: (N, 1, H, W), not 0 where the prediction is wanted; everywhere if None.
-                Elsewhere it may be anything.
-
-        Returns:
-            (N, 7, H, W): alpha, foreground RGB, background RGB, in [0, 1].
-        """
-        half, quarter, deep = self.encoder(features)
-        x = self.decoder.gather(deep)
-        del deep  # the largest of all, not needed to enlarge
-        x = self.decoder.enlarge(x, quarter, half)
-        return self.decoder.finish(x, [features[:, :3], image, features[:, 9:]], wanted)
