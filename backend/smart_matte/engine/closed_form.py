@@ -69,7 +69,7 @@ def _solve_small(
     image: FloatArray, trimap: FloatArray, scale: float, progress: Progress
 ) -> tuple[FloatArray, str]:
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = np.clip(cv2.resize(image, size, interpolation=cv2.INTER_AREA), 0, 1, dtype=np.float32)
     averaged = cv2.resize(trimap, size, interpolation=cv2.INTER_AREA)
     # a small pixel is known only where all it stands for is
     is_known = (averaged == 0) | (averaged == 1)
