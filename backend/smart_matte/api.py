@@ -1,5 +1,7 @@
 """The Python API: the same job as on every other surface, in this process."""
 
+import numpy as np
+
 from smart_matte.engine.cutout import Cutout, compute_cutout
 from smart_matte.engine.options import Options
 from smart_matte.engine.types import AnyArray, Progress, ignore_progress
@@ -43,4 +45,6 @@ def cutout(
         >>> result = smart_matte.cutout(photo, rough)
         >>> result.report.summary()
     """
+    image = np.asarray(image)
+    selection = None if selection is None else np.asarray(selection)
     return compute_cutout(image, selection, options, load_engines(options), progress)

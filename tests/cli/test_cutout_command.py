@@ -141,6 +141,44 @@ def test_a_float_tiff_gives_float_tiffs_with_exact_colours(
     assert (cutout[45, 60] == (3.5, 3.5, 3.5, 1)).all()
 
 
+def test_an_unforeseen_failure_never_stops_the_rest(smart_matte: Run, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    draw(photos, "a.png")
+    draw(photos, "z.png")
+    long_name = "n" * 245 + ".png"  # its results would have names that are too long
+    (photos / long_name).write_bytes((photos / "a.png").read_bytes())
+    rough = photos / "rough" / "a.png"
+    result = smart_matte("cutout", photos, "-s", rough, "-o", tmp_path / "out")
+    assert result.returncode == 1
+    assert "2 cut out, 1 failed." in result.stderr.decode()
+    assert "Traceback" not in result.stderr.decode()
+
+
+def test_remarks_stand_once_at_the_end(smart_matte: Run, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.png", "b.png"):
+        draw(photos, name)
+    result = smart_matte("cutout", photos, "-s", photos / "rough", "-o", tmp_path / "out")
+    assert result.stderr.decode().count("closed-form instead of fba") == 1
+
+
+def test_a_closed_standard_output_is_said(smart_matte: Run, tmp_path: Path) -> None:
+    picture, rough = draw(tmp_path)
+    result = smart_matte("cutout", picture, "-s", rough, "-o", "-", preexec_fn=lambda: os.close(1))
+    assert result.returncode == 5
+    assert "Standard output is closed" in one_sentence(result)
+
+
+@pytest.mark.parametrize("folder", ["file", "file/inside"])
+def test_the_demo_needs_a_folder(smart_matte: Run, tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+    result = smart_matte("demo", "-o", tmp_path / folder)
+    assert result.returncode == 5
+    one_sentence(result)
+
+
 # Bad input: one sentence that says what to do, and the documented exit code.
 
 
@@ -214,6 +252,9 @@ def test_a_file_in_place_of_the_output_folder_is_refused(smart_matte: Run, tmp_p
         ["--matter", "magic"],
         ["--outer-radius", "-3"],
         ["-o", "-", "--json"],
+        ["-o", ""],
+        ["--max-megapixels", "nan"],
+        ["--max-megapixels", "-1"],
     ],
 )
 def test_impossible_options_exit_with_2(

@@ -46,9 +46,40 @@ def test_nothing_found_is_said(tmp_path: Path, name: str) -> None:
         find_jobs([str(tmp_path / name)])
 
 
-def test_two_pictures_that_would_write_the_same_results_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="would both write photo_cutout"):
-        find_jobs([str(tmp_path / "photo.jpg"), str(tmp_path / "photo.png")])
+def test_two_pictures_of_one_name_get_results_of_different_names() -> None:
+    jobs = find_jobs(["photo.jpg", "photo.png"])
+    assert [job.name for job in jobs] == ["photo", "photo.png"]
+
+
+def test_two_pictures_that_would_write_the_same_results_are_refused() -> None:
+    with pytest.raises(OptionError, match="would write the same files"):
+        find_jobs(["a/photo.jpg", "b/photo.jpg", "c/photo.jpg"])
+
+
+def test_an_empty_name_is_not_this_folder() -> None:
+    with pytest.raises(OptionError, match="empty"):
+        find_jobs([""])
+
+
+def test_a_pattern_does_not_feed_our_results_back(folder: Path) -> None:
+    assert [job.name for job in find_jobs([str(folder / "*.[pP]*")])] == ["a"]
+
+
+def test_a_picture_is_not_its_own_selection(folder: Path) -> None:
+    job = Job(folder / "b.jpg", "b")
+    for selection in (folder, folder / "b.jpg"):
+        with pytest.raises(SelectionError, match="its own selection"):
+            find_selection(str(selection), job)
+
+
+def test_only_the_picture_can_come_from_standard_input() -> None:
+    with pytest.raises(SelectionError, match="standard input"):
+        find_selection("-", Job(None, "stdin"))
+
+
+def test_a_name_that_no_file_can_have_is_not_there() -> None:
+    with pytest.raises(SelectionError, match="There is no selection"):
+        find_selection("x" * 5000, Job(None, "stdin"))
 
 
 def test_a_selection_is_a_file_or_found_by_name_in_a_folder(folder: Path) -> None:

@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from safetensors.torch import save_file
 
 from smart_matte import weights
 from smart_matte.cli import weights as command
+from smart_matte.engine.models.deeplabv3_mobilenetv2 import DeepLabV3MobileNetV2
+from smart_matte.engine.options import MATTERS, NETWORK_SEGMENTERS
 from smart_matte.errors import WeightsError
 from smart_matte.weights import manifest, store
 
@@ -75,6 +78,7 @@ def free_and_guarded(
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({"version": manifest.VERSION, "weights": described}))
     monkeypatch.setattr(manifest, "manifest_path", lambda: path)
+    monkeypatch.setattr(command, "check_weights", lambda *_: None)  # no network is called free
     monkeypatch.setenv("SMART_MATTE_WEIGHTS", str(tmp_path / "store"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
@@ -221,6 +225,52 @@ def test_the_real_openvino_files_are_imported_and_verified(
     folder = shared_data / "deeplabv3_mobilenetv2_voc"
     assert "deeplabv3-mobilenetv2: installed" in succeed("import", folder / "deeplabv3.xml")
     assert "deeplabv3-mobilenetv2: installed" in succeed("verify")
+
+
+@pytest.fixture
+def real_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped manifest and the networks' own check, on a store of one's own."""
+    monkeypatch.undo()
+    monkeypatch.setenv("SMART_MATTE_WEIGHTS", str(tmp_path / "store"))
+
+
+@pytest.mark.usefixtures("real_entries")
+def test_import_refuses_tensors_of_another_network_and_keeps_what_was_installed(
+    tmp_path: Path,
+) -> None:
+    name = "deeplabv3-mobilenetv2"
+    own, wrong = tmp_path / "own.safetensors", tmp_path / "wrong.safetensors"
+    save_file(DeepLabV3MobileNetV2().state_dict(), own)
+    save_file({"weight": torch.zeros(3)}, wrong)
+    assert f"{name}: installed" in succeed("import", own, "--as", name)
+    before = store.path_of(name).read_bytes()
+    assert fail("import", wrong, "--as", name) == (
+        f"These are not the weights of {name}: input_scale is missing; import another file, or"
+        f" run: smart-matte weights fetch {name}"
+    )
+    assert store.path_of(name).read_bytes() == before
+    assert "every byte as it was" in succeed("verify", name)
+
+
+def test_fetch_checks_the_tensors_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, state_dict: dict[str, torch.Tensor]) -> None:
+        raise WeightsError(f"{name} can't have {list(state_dict)}.")
+
+    monkeypatch.setattr(command, "check_weights", refuse)
+    assert fail("fetch", "free") == "free can't have ['weight']."
+    assert not weights.is_installed("free")
+
+
+@pytest.mark.usefixtures("real_entries")
+@pytest.mark.parametrize("arguments", [(), ("fetch",)])
+def test_help_fetches_what_auto_uses(arguments: tuple[str, ...]) -> None:
+    fetched = [
+        line.split()[3]
+        for line in succeed(*arguments, "--help").splitlines()
+        if line.strip().startswith("smart-matte weights fetch")
+    ]
+    assert fetched
+    assert set(fetched) <= {MATTERS[0], NETWORK_SEGMENTERS[0]}
 
 
 def test_verify_has_nothing_to_complain_about_when_nothing_is_installed() -> None:

@@ -58,9 +58,18 @@ def test_unchanged_pixels_come_back_bit_exactly(dtype: str, channels: int | None
 
 def test_changed_pixels_take_the_foreground_rounded_to_the_depth() -> None:
     image = random_picture("u1", 3)
-    foreground = np.full((5, 7, 3), 0.5, np.float32)
-    own = foreground_in_own_depth(image, foreground, ~NOWHERE)
-    assert (own == 128).all()
+    change = np.float32(0.5) - to_working(image).colour
+    own = foreground_in_own_depth(image, change, ~NOWHERE)
+    assert (np.abs(own - 127.5) <= 0.5).all()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+def test_no_change_is_no_change_even_beyond_white(dtype: str) -> None:
+    image = random_picture(dtype, 3)
+    if image.dtype.kind == "f":
+        image[0, 0] = 7.5
+    own = foreground_in_own_depth(image, np.zeros((5, 7, 3), np.float32), ~NOWHERE)
+    np.testing.assert_array_equal(own, image)
 
 
 def test_a_float_picture_beyond_one_is_clipped_for_the_engine_only() -> None:
@@ -95,6 +104,20 @@ def test_a_selection_may_be_bool_integer_or_float() -> None:
         coverage = to_coverage(selection, (2, 3))
         assert coverage.dtype == np.float32
         assert (coverage == 1).all()
+
+
+def test_a_selection_of_another_type_is_refused_as_a_selection() -> None:
+    with pytest.raises(SelectionError, match="int64"):
+        to_coverage(np.ones((2, 3), np.int64), (2, 3))
+
+
+def test_a_selection_with_one_channel_is_a_selection() -> None:
+    assert to_coverage(np.ones((2, 3, 1)), (2, 3)).shape == (2, 3)
+
+
+def test_a_number_too_large_for_float32_is_refused_without_a_warning() -> None:
+    with pytest.raises(PictureError, match="not numbers"):
+        to_working(np.full((2, 2, 3), 1e300))
 
 
 def test_a_selection_of_another_size_is_refused_with_both_sizes() -> None:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -5,12 +6,20 @@ import pytest
 from scenes import BACKGROUND, FOREGROUND, composite, soft_disc
 
 from smart_matte.engine.closed_form import ClosedFormMatter
-from smart_matte.engine.cutout import Cutout, Engines, compute_cutout
+from smart_matte.engine.cutout import (
+    FINISHING_OPTIONS,
+    Cutout,
+    Engines,
+    compute_cutout,
+    compute_raw,
+    finish,
+)
 from smart_matte.engine.matting import Matte
 from smart_matte.engine.options import Options
+from smart_matte.engine.report import Report
 from smart_matte.engine.segmentation import Segmentation
 from smart_matte.engine.types import FloatArray, Progress
-from smart_matte.errors import Cancelled, SelectionError
+from smart_matte.errors import Cancelled, PictureError, SelectionError
 
 ALPHA = soft_disc()
 IMAGE = composite(ALPHA)
@@ -116,7 +125,7 @@ def test_a_network_that_finds_nothing_leaves_it_to_the_selection_and_says_so() -
     blind = FixedSegmenter(np.zeros_like(ALPHA))
     report = run(IMAGE, segmenter=blind, segmenter_name="fixed").report
     assert report.segmenter == "grabcut"
-    assert "no class that it knows lies in the selection" in report.summary()
+    assert "it found no subject in the selection" in report.summary()
 
 
 def test_neither_selection_nor_subject_says_what_to_do() -> None:
@@ -165,3 +174,71 @@ def test_every_stage_can_be_cancelled(stage: str) -> None:
     engines = Engines(ClosedFormMatter(), None, "grabcut")
     with pytest.raises(Cancelled):
         compute_cutout(IMAGE, SELECTION, Options(), engines, progress)
+
+
+@pytest.mark.parametrize("own_alpha", [None, 0.5])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f2", "f4"])
+@pytest.mark.parametrize("amount", [0.0, 30.0, 100.0])
+def test_finishing_a_raw_result_again_equals_computing_anew(
+    dtype: str, own_alpha: float | None, amount: float
+) -> None:
+    image = IMAGE if own_alpha is None else np.dstack([IMAGE, np.full_like(ALPHA, own_alpha)])
+    image = (image * {"u1": 255, "u2": 65535}.get(dtype, 1)).astype(dtype)
+    engines = Engines(ForegroundMatter(), None, "selection")
+    raw = compute_raw(image, SELECTION, Options(decontaminate=70), engines)
+    finish(raw, image, Options(decontaminate=70))  # leaves the raw result as it is
+    again = finish(raw, image, Options(decontaminate=amount))
+    anew = compute_cutout(image, SELECTION, Options(decontaminate=amount), engines)
+    for name in ("alpha", "foreground", "trimap"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(anew, name), strict=True)
+    assert list(again.report.stage_ms) == list(anew.report.stage_ms)
+
+
+def test_options_that_finishing_does_not_look_at_change_nothing() -> None:
+    engines = Engines(ForegroundMatter(), None, "selection")
+    raw = compute_raw(IMAGE, SELECTION, Options(), engines)
+    others = Options(outer_radius_px=1, inner_radius_px=1, holes=False, segmenter="selection")
+    plain, odd = finish(raw, IMAGE, Options()), finish(raw, IMAGE, others)
+    np.testing.assert_array_equal(odd.foreground, plain.foreground)
+    np.testing.assert_array_equal(odd.alpha, plain.alpha)
+    assert FINISHING_OPTIONS == ("decontaminate",)
+
+
+def test_finishing_again_leaves_the_first_report_alone() -> None:
+    raw = compute_raw(IMAGE, SELECTION, Options(), Engines(ForegroundMatter(), None, "selection"))
+    before = dict(raw.report.stage_ms)
+    finish(raw, IMAGE, Options())
+    assert raw.report.stage_ms == before
+
+
+def test_choices_that_need_a_network_are_not_ignored_silently() -> None:
+    options = Options(classes=("zebra",), trimap="probability")
+    line = run(IMAGE, options=options).report.summary()
+    assert "grabcut instead of class zebra: no segmentation network ran." in line
+    assert "“refined” instead of trimap “probability”" in line
+
+
+def test_the_class_that_was_not_found_is_named() -> None:
+    blind = FixedSegmenter(np.zeros_like(ALPHA))
+    options = Options(classes=("disc",))
+    report = run(IMAGE, options=options, segmenter=blind, segmenter_name="fixed").report
+    assert "it found no disc in the selection" in report.summary()
+
+
+def test_a_fully_transparent_picture_is_refused() -> None:
+    image = np.dstack([IMAGE, np.zeros_like(ALPHA)])
+    with pytest.raises(PictureError, match="fully transparent"):
+        run(image, None, segmenter=FixedSegmenter(ALPHA))
+
+
+def test_a_subject_that_is_transparent_is_refused() -> None:
+    own_alpha = np.zeros_like(ALPHA)
+    own_alpha[:10, :10] = 1
+    image = np.dstack([IMAGE, own_alpha])
+    with pytest.raises(SelectionError, match="where the picture can be seen"):
+        run(image, None, segmenter=FixedSegmenter((ALPHA > 0.5).astype(np.float32)))
+
+
+def test_a_report_survives_json() -> None:
+    report = run(IMAGE, options=Options(classes=("zebra",))).report
+    assert Report.from_dict(json.loads(json.dumps(report.as_dict()))) == report

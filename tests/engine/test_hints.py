@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
 
-from smart_matte.engine.hints import check_selection, check_trimap
-from smart_matte.errors import SelectionError
+from smart_matte.engine.hints import (
+    check_selection,
+    check_something_left,
+    check_trimap,
+    check_visible,
+)
+from smart_matte.errors import PictureError, SelectionError
 
 SELECTION = np.zeros((20, 20), np.float32)
 SELECTION[5:15, 5:15] = 1
@@ -24,9 +29,23 @@ def test_a_few_pixels_are_named() -> None:
         check_selection(few)
 
 
-def test_everything_selected_leaves_no_background() -> None:
+@pytest.mark.parametrize("value", [1.0, 254 / 255, 0.5, 0.1])
+def test_everything_selected_leaves_no_background(value: float) -> None:
     with pytest.raises(SelectionError, match="nothing is left for the background"):
-        check_selection(np.ones((20, 20), np.float32))
+        check_selection(np.full((20, 20), value, np.float32))
+
+
+def test_a_fully_transparent_picture_is_named() -> None:
+    check_visible(None)
+    check_visible(SELECTION)
+    with pytest.raises(PictureError, match="fully transparent"):
+        check_visible(np.zeros((4, 4), np.float32))
+
+
+def test_a_trimap_of_background_alone_is_named() -> None:
+    check_something_left(SELECTION)
+    with pytest.raises(SelectionError, match="Nothing of the subject"):
+        check_something_left(np.zeros((4, 4), np.float32))
 
 
 def test_everything_selected_is_fine_where_transparency_is_the_background() -> None:

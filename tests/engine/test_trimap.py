@@ -98,11 +98,21 @@ def test_a_selection_with_a_trimaps_three_values_is_taken_as_it_is(grey: float) 
     np.testing.assert_array_equal(trimap == 1, drawn == 1)
 
 
-def test_a_trimap_without_foreground_is_refused() -> None:
-    drawn = np.zeros(SHAPE, np.float32)
-    drawn[120:360, 160:480] = 0.5
-    with pytest.raises(SelectionError, match="no foreground"):
-        build_trimap(IMAGE, drawn, None, OPTIONS)
+def test_none_and_grey_alone_are_a_selection_at_half_strength() -> None:
+    drawn = np.where(ALPHA > 0.5, np.float32(0.5), np.float32(0))
+    assert not is_trimap(drawn)
+    assert (build_trimap(IMAGE, drawn, None, OPTIONS) == 1).any()
+
+
+def test_chosen_radii_reach_beyond_the_usual_limits() -> None:
+    selection = (ALPHA > 0.5).astype(np.float32)
+    unknown_px = [
+        int((build_trimap(IMAGE, selection, None, options) == 0.5).sum())
+        for options in (Options(outer_radius_px=0, inner_radius_px=0), OPTIONS,
+                        Options(outer_radius_px=40), Options(outer_radius_px=80))
+    ]  # fmt: skip
+    assert unknown_px == sorted(unknown_px)
+    assert len(set(unknown_px)) == 4
 
 
 def test_a_plain_selection_is_no_trimap() -> None:

@@ -1,5 +1,6 @@
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -9,7 +10,7 @@ import pytest
 from picture_files import chunk, noise, png, tiff
 from PIL import Image
 
-from smart_matte.errors import PictureError
+from smart_matte.errors import OptionError, PictureError
 from smart_matte.pictures import read as reading
 from smart_matte.pictures.read import read_picture
 
@@ -43,7 +44,29 @@ def test_a_folder(tmp_path: Path) -> None:
 
 def test_a_name_that_no_file_can_have() -> None:
     assert "can't be read" in complaint("a\0b.png")
+    assert "can't be read" in complaint("x" * 245 + "_foreground.png")
     assert "can't be read" in complaint("x" * 5000)
+
+
+def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    assert "can't be read" in complaint(tmp_path / "file" / "a.png")
+
+
+@pytest.mark.parametrize("limit", [np.nan, np.inf, -np.inf, -1, 0])
+def test_a_limit_that_is_none_is_refused_in_a_sentence(limit: float) -> None:
+    with pytest.raises(OptionError, match=r"megapixels; give a number above 0\.$"):
+        read_picture(io.BytesIO(png(noise((4, 5, 3), np.uint8))), max_megapixels=limit)
+
+
+def test_the_largest_limit_lets_every_picture_through() -> None:
+    samples = noise((4, 5, 3), np.uint8)
+    limit = sys.float_info.max
+
+    assert np.array_equal(
+        read_picture(io.BytesIO(png(samples)), max_megapixels=limit).pixels, samples
+    )
 
 
 def test_an_empty_file() -> None:

@@ -384,6 +384,13 @@ def test_floats_without_a_profile_are_srgb_coded_with_a_note() -> None:
     )
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_gray_floats_without_a_profile_such_as_our_own_masks_need_no_note(channels: int) -> None:
+    samples = noise((*SHAPE, channels), np.float32)
+
+    assert read(tiff(samples if channels == 2 else samples[..., 0])).notes == ()
+
+
 def test_pillows_own_size_limit_is_set_aside_and_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     samples = noise((*SHAPE, 4), np.uint8)

@@ -5,13 +5,11 @@ import pytest
 
 from smart_matte.pictures.sheets import (
     CAPTION_PX,
-    CHECK_PX,
     GAP_PX,
     SHEET_COLOUR,
+    WIDEST_PX,
     contact_sheet,
     over_backdrop,
-    over_checkerboard,
-    over_colour,
     tint_trimap,
     tint_unselected,
 )
@@ -32,8 +30,8 @@ def test_panels_stand_side_by_side_scaled_to_the_height() -> None:
 
 
 def test_captions_are_drawn_above_their_panels() -> None:
-    blank = contact_sheet([("", RED)], height_px=40)
-    captioned = contact_sheet([("picture", RED)], height_px=40)
+    blank = contact_sheet([("", RED)], height_px=80)
+    captioned = contact_sheet([("picture", RED)], height_px=80)
     rows = np.nonzero((blank != captioned).any(axis=(1, 2)))[0]
     assert rows.size > 0
     assert rows.min() >= GAP_PX
@@ -53,9 +51,50 @@ def test_panels_wrap_by_themselves_before_the_sheet_gets_too_wide() -> None:
     assert sheet.shape[0] == 2 * (480 + CAPTION_PX + GAP_PX) + GAP_PX
 
 
-def test_a_panel_wider_than_a_sheet_still_gets_its_row() -> None:
-    sheet = contact_sheet([("", np.ones((10, 100), np.float32))] * 2, height_px=300)
-    assert sheet.shape[1] == 3000 + 2 * GAP_PX
+@pytest.mark.parametrize(
+    ("shape", "panel"),
+    [
+        ((8, 2000), (4, 1000)),
+        ((1, 60000), (1, 1000)),
+        ((10, 100), (100, 1000)),
+        ((8, 16), (480, 960)),
+    ],
+)
+def test_a_long_panel_is_scaled_to_fit_the_width(
+    shape: tuple[int, int], panel: tuple[int, int]
+) -> None:
+    sheet = contact_sheet([("", np.ones(shape, np.float32))] * 2, columns=1)
+    assert sheet.shape[1] == panel[1] + 2 * GAP_PX
+    assert sheet.shape[0] == 2 * (CAPTION_PX + panel[0] + GAP_PX) + GAP_PX
+    for top in (GAP_PX + CAPTION_PX, 2 * (GAP_PX + CAPTION_PX) + panel[0]):
+        assert np.all(sheet[top : top + panel[0], GAP_PX:-GAP_PX] == 255)
+
+
+def test_a_row_is_as_high_as_its_highest_panel() -> None:
+    low, high = np.ones((8, 2000), np.float32), np.ones((50, 50), np.float32)
+    sheet = contact_sheet([("", low), ("", high), ("", low)], columns=2)
+    assert sheet.shape[0] == (480 + CAPTION_PX) + (4 + CAPTION_PX) + 3 * GAP_PX
+
+
+def drawn_px(sheet: np.ndarray) -> int:
+    """Width of what is drawn in the first row of captions."""
+    is_drawn = (sheet[GAP_PX : GAP_PX + CAPTION_PX] != SHEET_COLOUR).any(axis=(0, 2))
+    columns = np.nonzero(is_drawn)[0]
+    return int(columns[-1] - columns[0])
+
+
+def test_a_narrow_panel_keeps_its_whole_caption() -> None:
+    narrow = np.ones((2000, 8), np.float32)
+    caption = "on a new background"
+    whole = contact_sheet([(caption, np.ones((480, 900), np.float32))])
+    sheet = contact_sheet([(caption, narrow), ("", narrow)], columns=1)
+    assert drawn_px(sheet) == drawn_px(whole) > 100
+    assert sheet.shape[1] < drawn_px(whole) + 2 * GAP_PX + 8
+
+
+def test_a_caption_never_widens_a_sheet_without_end() -> None:
+    sheet = contact_sheet([("w" * 5000, RED)])
+    assert sheet.shape[1] == WIDEST_PX + 2 * GAP_PX
 
 
 @pytest.mark.parametrize(
@@ -81,26 +120,12 @@ def test_values_outside_the_range_are_clipped_in_a_sheet() -> None:
     assert sheet.max() == 255
 
 
-def test_composites_show_the_foreground_where_opaque() -> None:
-    for picture in (
-        over_colour(RED, OPAQUE, (0, 1, 0)),
-        over_checkerboard(RED, OPAQUE),
-        over_backdrop(RED, OPAQUE),
-    ):
-        assert picture.dtype == np.float32
-        assert np.allclose(picture, RED)
-
-
-def test_a_colour_shows_where_clear_and_mixes_between() -> None:
-    assert np.allclose(over_colour(RED, CLEAR, (0, 0.5, 1)), [0, 0.5, 1])
-    assert np.allclose(over_colour(RED, OPAQUE / 4, (0, 0, 1)), [0.25, 0, 0.75])
-
-
-def test_checks_alternate_both_ways() -> None:
-    checks = over_checkerboard(RED, CLEAR)
-    assert checks[0, 0, 0] == checks[CHECK_PX - 1, CHECK_PX - 1, 0] == checks[16, 16, 0]
-    assert checks[0, 0, 0] != checks[0, CHECK_PX, 0]
-    assert checks[0, 0, 0] != checks[CHECK_PX, 0, 0]
+def test_a_composite_shows_the_foreground_where_opaque_and_mixes_between() -> None:
+    picture = over_backdrop(RED, OPAQUE)
+    assert picture.dtype == np.float32
+    assert np.allclose(picture, RED)
+    quarter = 0.25 * RED + 0.75 * over_backdrop(RED, CLEAR)
+    assert np.allclose(over_backdrop(RED, OPAQUE / 4), quarter, atol=1e-6)
 
 
 def test_the_backdrop_runs_from_light_to_dark() -> None:

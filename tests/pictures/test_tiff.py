@@ -219,8 +219,7 @@ def test_other_readers_agree_about_what_is_encoded(dtype: npt.DTypeLike, channel
     ]
     if (dtype, channels) != (np.uint8, 4):  # OpenCV premultiplies those
         assert np.array_equal(by_opencv, samples)
-    if dtype != np.float32:  # tifffile has no float predictor of its own
-        assert np.array_equal(tifffile.imread(io.BytesIO(data)).reshape(samples.shape), samples)
+    assert np.array_equal(tifffile.imread(io.BytesIO(data)).reshape(samples.shape), samples)
     if dtype == np.uint8 or channels == 1:  # Pillow has no deeper colours
         assert np.array_equal(
             np.asarray(Image.open(io.BytesIO(data))).reshape(samples.shape), samples

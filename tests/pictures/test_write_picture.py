@@ -14,7 +14,13 @@ from PIL import Image
 
 from smart_matte.errors import OutputError
 from smart_matte.pictures.read import read_picture
-from smart_matte.pictures.write import write_picture
+from smart_matte.pictures.write import (
+    PictureFile,
+    check_targets,
+    make_folder,
+    write_picture,
+    write_pictures,
+)
 
 P3 = matrix_profile(DISPLAY_P3, SRGB_TAG)
 SHAPE = (41, 70)
@@ -142,7 +148,9 @@ def test_a_file_that_exists_is_kept_unless_asked(tmp_path: Path) -> None:
     path = tmp_path / "out.png"
     path.write_bytes(b"mine")
 
-    assert complaint(path) == (f"“{path}” exists; name another file, or allow it with --overwrite.")
+    assert complaint(path) == (
+        f"“{path}” is there already; add --overwrite to replace it, or choose another folder."
+    )
     assert path.read_bytes() == b"mine"
     write_picture(path, noise((4, 5, 3), np.uint8), overwrite=True)
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -157,7 +165,28 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
 
-    assert "is no folder" in complaint(tmp_path / "file" / "out.png")
+    sentence = f"“{tmp_path / 'file'}” is a file, not a folder; choose another folder."
+    assert complaint(tmp_path / "file" / "out.png") == sentence
+    assert complaint(tmp_path / "file" / "deeper" / "out.png") == sentence
+    for folder in (tmp_path / "file", tmp_path / "file" / "deeper" / "deepest"):
+        with pytest.raises(OutputError) as caught:
+            make_folder(folder)
+        assert str(caught.value) == sentence
+
+
+def test_a_folder_is_made_with_those_that_it_is_in(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+
+    make_folder(folder)
+    make_folder(folder)
+
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300])
+def test_a_name_that_no_folder_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"can't be written: .*\.$"):
+        make_folder(tmp_path / name)
 
 
 def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
@@ -197,6 +226,24 @@ def test_a_folder_that_allows_no_files() -> None:
 @pytest.mark.parametrize("name", ["a\0b.png", "x" * 300 + ".png"])
 def test_a_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
     assert "can't be written: " in complaint(tmp_path / name)
+    with pytest.raises(OutputError, match="can't be written: "):
+        check_targets([tmp_path / name])
+
+
+def test_a_name_that_our_suffix_makes_too_long_says_to_shorten_it(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 245 + "_foreground.png")
+
+    assert complaint(path) == f"“{path}” can't be written: its name is too long; shorten it."
+
+
+def test_targets_are_checked_before_the_work(tmp_path: Path) -> None:
+    new, old = tmp_path / "new.png", tmp_path / "old.png"
+    old.write_bytes(b"mine")
+
+    check_targets([new])
+    check_targets([new, old], overwrite=True)
+    with pytest.raises(OutputError, match="is there already; add --overwrite"):
+        check_targets([new, old])
 
 
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
@@ -264,3 +311,100 @@ def test_a_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
     write_picture(tmp_path / "out.png", noise((4, 5, 3), np.uint8))
 
     assert (tmp_path / "out.png").stat().st_mode == usual.stat().st_mode
+
+
+def four_files(folder: Path) -> list[PictureFile]:
+    rgb, alpha = noise((*SHAPE, 3), np.uint8), noise(SHAPE, np.uint8)
+    return [
+        PictureFile(folder / "alpha.png", alpha),
+        PictureFile(folder / "foreground.png", rgb, icc_profile=P3),
+        PictureFile(folder / "cutout.tif", rgb, alpha, P3),
+        PictureFile(folder / "trimap.png", alpha),
+    ]
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_set_of_pictures_is_written(tmp_path: Path) -> None:
+    write_pictures(four_files(tmp_path))
+
+    cutout = read_picture(tmp_path / "cutout.tif")
+    assert np.array_equal(cutout.pixels, noise((*SHAPE, 3), np.uint8))
+    assert np.array_equal(cutout.alpha, noise(SHAPE, np.uint8))
+    assert cutout.icc_profile == P3
+    assert names_in(tmp_path) == ["alpha.png", "cutout.tif", "foreground.png", "trimap.png"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_disk_that_gets_full_leaves_nothing_of_a_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, overwrite: bool
+) -> None:
+    if overwrite:
+        (tmp_path / "alpha.png").write_bytes(b"mine")
+    before, synced = names_in(tmp_path), []
+
+    def fill_up(file: int) -> None:
+        synced.append(file)
+        if len(synced) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fill_up)
+
+    with pytest.raises(OutputError, match=r"cutout\.tif” can't be written: the disk is full"):
+        write_pictures(four_files(tmp_path), overwrite=overwrite)
+    assert names_in(tmp_path) == before
+    assert not overwrite or (tmp_path / "alpha.png").read_bytes() == b"mine"
+
+
+def test_no_file_is_in_place_before_all_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append(names_in(tmp_path)))
+
+    write_pictures(four_files(tmp_path))
+
+    assert [len(names) for names in seen] == [1, 2, 3, 4]
+    assert all(name.endswith(".part") for names in seen for name in names)
+
+
+def test_a_set_with_one_file_that_exists_is_not_begun(tmp_path: Path) -> None:
+    (tmp_path / "trimap.png").write_bytes(b"mine")
+
+    with pytest.raises(OutputError, match=r"trimap\.png” is there already"):
+        write_pictures(four_files(tmp_path))
+    assert names_in(tmp_path) == ["trimap.png"]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_temporary_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+
+    with pytest.raises(OutputError, match=r"alpha\.png” can't be written: the folder does not"):
+        write_pictures(four_files(tmp_path))
+    assert names_in(tmp_path) == []
+
+
+def test_a_picture_too_long_for_png_is_refused_quietly(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert "is too large" in complaint(tmp_path / "out.png", np.zeros((1, 1_000_001), np.uint8))
+    assert capfd.readouterr().err == ""
+
+
+def test_an_encoder_that_fails_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise cv2.error("assertion failed")
+
+    monkeypatch.setattr(cv2, "imencode", fail)
+
+    assert "is too large" in complaint(tmp_path / "out.png")
+    assert names_in(tmp_path) == []

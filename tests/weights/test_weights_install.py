@@ -216,13 +216,50 @@ def test_an_unknown_file_is_refused(tmp_path: Path, content: bytes) -> None:
         weights.import_files([given])
 
 
+@pytest.mark.parametrize("content", [None, PTH[:-1]])
 @pytest.mark.usefixtures("tiny")
-def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_weights_is_said_to_hold_none(
+    tmp_path: Path, content: bytes | None
+) -> None:
     folder = tmp_path / "given"
     folder.mkdir()
-    for name in (None, "tiny"):
-        with pytest.raises(WeightsError):
-            weights.import_files([folder], name)
+    if content is not None:
+        (folder / "other.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"given holds none of the published .*--as NAME"):
+        weights.import_files([folder])
+
+
+@pytest.mark.usefixtures("tiny")
+def test_an_empty_folder_cannot_be_taken_as_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    with pytest.raises(WeightsError, match=r"are read from \.pth"):
+        weights.import_files([folder], "tiny")
+
+
+def refuse_own(name: str, state_dict: dict[str, torch.Tensor]) -> None:
+    if "own" in state_dict:
+        raise WeightsError(f"These are not the weights of {name}.")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_tensors_that_the_check_refuses_replace_nothing(tmp_path: Path) -> None:
+    weights.fetch("tiny", check=refuse_own)
+    before = [path.read_bytes() for path in sorted(store.folder().glob("tiny.*"))]
+    given = tmp_path / "own.safetensors"
+    save_file({"own": torch.ones(3)}, given)
+    with pytest.raises(WeightsError, match="not the weights of tiny"):
+        weights.import_files([given], "tiny", check=refuse_own)
+    assert [path.read_bytes() for path in sorted(store.folder().glob("tiny.*"))] == before
+    assert is_tiny_installed()
+
+
+def test_what_is_fetched_is_checked_before_it_is_kept(server: Server, publish: Publish) -> None:
+    server.content = pth_bytes({"own": torch.ones(3)})
+    publish(describe(server.content, (server.url(),)))
+    with pytest.raises(WeightsError, match="not the weights of tiny"):
+        weights.fetch("tiny", check=refuse_own)
+    assert not weights.is_installed("tiny")
 
 
 @pytest.mark.usefixtures("tiny")

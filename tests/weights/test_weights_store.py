@@ -126,6 +126,32 @@ def test_damaged_notes_are_broken(kept: Path, noted: str) -> None:
         weights.load_state_dict("tiny")
 
 
+def test_a_folder_that_cannot_be_looked_into_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMART_MATTE_WEIGHTS", "/" + "long" * 100)  # the system refuses such names
+    assert not weights.is_installed("tiny")
+    with pytest.raises(WeightsError, match="are broken"):
+        weights.load_state_dict("tiny")
+
+
+def test_a_fingerprint_changes_with_the_file_and_with_nothing_else(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {store.fingerprint("tiny")}
+    weights.load_state_dict("tiny")
+    assert store.fingerprint("tiny") in seen
+    content, found = kept.read_bytes(), kept.stat()
+    write_whole(kept, content)  # same bytes, same time, and yet another file
+    os.utime(kept, ns=(found.st_atime_ns, found.st_mtime_ns))
+    seen.add(store.fingerprint("tiny"))
+    kept.write_bytes(content[:-1])
+    seen.add(store.fingerprint("tiny"))
+    kept.unlink()
+    seen.add(store.fingerprint("tiny"))
+    monkeypatch.setenv("SMART_MATTE_WEIGHTS", str(tmp_path / "another"))
+    seen.add(store.fingerprint("tiny"))
+    assert len(seen) == 5
+
+
 def test_an_installation_stopped_midway_is_none(kept: Path) -> None:
     (kept.parent / "tiny.json").unlink()  # what is written last
     with pytest.raises(WeightsError, match="are not installed"):

@@ -1,20 +1,24 @@
 """``smart-matte cutout``: pictures and rough selections in, masks and clean foregrounds out."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as ProgressBar
 
 from smart_matte.cli.inputs import Job, find_jobs, find_selection
 from smart_matte.cli.picture_job import Results, Target, cut_out_picture, write_cutout_to
 from smart_matte.engine.options import MATTERS, RECIPES, SEGMENTERS, TRIMAPS, Options
-from smart_matte.errors import OptionError, SmartMatteError
+from smart_matte.engine.types import Progress
+from smart_matte.errors import Cancelled, OptionError, OutputError, SmartMatteError
 
 STANDARD_OUTPUT = "-"
 
@@ -51,7 +55,7 @@ class Outcome:
     " picture, under its name. A trimap (black, grey, white) works too.",
 )  # fmt: skip
 @click.option(
-    "-o", "--output", default=".", metavar="FOLDER|-", show_default="this folder",
+    "-o", "--output", default=".", metavar="FOLDER|-", show_default=".",
     help="Where the results go; “-” writes the cut-out as PNG to standard output.",
 )  # fmt: skip
 @click.option("--preview", is_flag=True, help="Also write a contact sheet of all steps.")
@@ -92,8 +96,11 @@ class Outcome:
     help="How much of the background's colour to take out [default: 100].",
 )  # fmt: skip
 @click.option("--max-megapixels", default=100.0, show_default=True,
+              type=click.FloatRange(min=0, min_open=True),
               help="Refuse larger pictures.")  # fmt: skip
-@click.option("--no-backend", is_flag=True, help="Compute in this process.")
+@click.option(
+    "--no-backend", is_flag=True, envvar="SMART_MATTE_NO_BACKEND", help="Compute in this process."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 def cutout_command(
     *,
@@ -113,6 +120,10 @@ def cutout_command(
 
     For photo.jpg it writes photo_alpha.png, photo_foreground.png (the background's colour taken
     out), photo_cutout.png (with transparency) and photo_trimap.png. A 32-bit picture gives .tif.
+    Of a folder or pattern, pictures that end like these results are left out.
+
+    Without a selection a network has to find the subject; once:
+    smart-matte weights fetch deeplabv3-mobilenetv2
 
     \b
     Examples:
@@ -124,25 +135,28 @@ def cutout_command(
     """  # noqa: D301  (click's mark for lines to leave alone)
     del no_backend  # every job computes in this process until there is a service
     options = _make_options(recipe, choices)
+    if not math.isfinite(max_megapixels):
+        raise OptionError(f"--max-megapixels is {max_megapixels}; give a number.")
     jobs = find_jobs(pictures)
-    to_standard_output = output == STANDARD_OUTPUT
-    if to_standard_output and (len(jobs) > 1 or as_json or preview):
+    target = _find_target(output, preview=preview, overwrite=overwrite)
+    if target is None and (len(jobs) > 1 or as_json or preview):
         raise OptionError(
             "Standard output takes one cut-out and nothing else; give a folder with --output."
         )
 
-    def run(job: Job, progress: Callable[[str, float], None]) -> Results:
+    def run(job: Job, progress: Progress) -> Results:
         selected = find_selection(selection, job)
         how: Any = {"options": options, "max_megapixels": max_megapixels, "progress": progress}
-        if to_standard_output:
-            return write_cutout_to(sys.stdout.buffer, job, selected, **how)
-        target = Target(Path(output), preview=preview, overwrite=overwrite)
+        if target is None:
+            return write_cutout_to(_standard_output(), job, selected, **how)
         return cut_out_picture(job, selected, target, **how)
 
-    outcomes = _run_all(jobs, run, quiet=as_json)
+    outcomes, is_stopped = _run_all(jobs, run, quiet=as_json)
     if as_json:
         click.echo(json.dumps({"pictures": [outcome.as_dict() for outcome in outcomes]}, indent=2))
-    _finish(outcomes, quiet=as_json)
+    elif len(jobs) > 1:
+        _sum_up(outcomes)
+    _exit(outcomes, len(jobs), is_stopped=is_stopped)
 
 
 def _make_options(recipe: str | None, choices: dict[str, Any]) -> Options:
@@ -150,66 +164,100 @@ def _make_options(recipe: str | None, choices: dict[str, Any]) -> Options:
     return RECIPES[recipe](**given) if recipe else Options(**given)
 
 
+def _find_target(output: str, *, preview: bool, overwrite: bool) -> Target | None:
+    """Where results go; None is standard output."""
+    if not output:
+        raise OptionError("The output folder's name is empty; name a folder.")
+    if output == STANDARD_OUTPUT:
+        return None
+    return Target(Path(output), preview=preview, overwrite=overwrite)
+
+
+def _standard_output() -> BinaryIO:
+    if sys.stdout is None:
+        raise OutputError("Standard output is closed; give a folder with --output.")
+    return sys.stdout.buffer
+
+
 def _run_all(
-    jobs: Sequence[Job],
-    run: Callable[[Job, Callable[[str, float], None]], Results],
-    *,
-    quiet: bool,
-) -> list[Outcome]:
-    """Run every job to its end, whatever happens to the others."""
-    outcomes = []
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-        console=console, transient=True, disable=quiet or not console.is_terminal,
-    )  # fmt: skip
+    jobs: Sequence[Job], run: Callable[[Job, Progress], Results], *, quiet: bool
+) -> tuple[list[Outcome], bool]:
+    """Run every job to its end, whatever happens to the others; or until the user stops it."""
+    outcomes: list[Outcome] = []
+    console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+    bar = ProgressBar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )
     with bar:
         overall = bar.add_task("pictures", total=len(jobs), visible=len(jobs) > 1)
         for job in jobs:
             task = bar.add_task(job.name, total=1.0)
-
-            def progress(stage: str, fraction: float, task: Any = task, job: Job = job) -> None:  # noqa: ANN401
-                bar.update(task, description=f"{job.name}: {stage}", completed=fraction)
-
-            outcome = _run_one(job, run, progress)
-            bar.remove_task(task)
+            try:
+                outcome = _run_one(job, run, partial(_show_progress, bar, task, job))
+            except KeyboardInterrupt:
+                return outcomes, True
+            finally:
+                bar.remove_task(task)
             bar.advance(overall)
             outcomes.append(outcome)
             if not quiet:
-                _tell(outcome)
-    return outcomes
+                _tell(outcome, console, is_alone=len(jobs) == 1)
+    return outcomes, False
 
 
-def _run_one(
-    job: Job,
-    run: Callable[[Job, Callable[[str, float], None]], Results],
-    progress: Callable[[str, float], None],
-) -> Outcome:
+def _show_progress(bar: ProgressBar, task: TaskID, job: Job, stage: str, fraction: float) -> None:
+    bar.update(task, description=f"{job.name}: {stage}", completed=fraction)
+
+
+def _run_one(job: Job, run: Callable[[Job, Progress], Results], progress: Progress) -> Outcome:
     try:
         return Outcome(job, results=run(job, progress))
     except SmartMatteError as error:
         return Outcome(job, error=error)
+    except BrokenPipeError:
+        raise
     except MemoryError:
         sentence = f"{job.label} needs more memory than there is; make the picture smaller."
-        return Outcome(job, error=SmartMatteError(sentence))
+    except Exception as error:  # noqa: BLE001  (one bad file never stops the rest)
+        cause = f"{type(error).__name__}: {error}".splitlines()[0]
+        sentence = f"{job.label} failed for a reason that we did not foresee ({cause}); tell us."
+    return Outcome(job, error=SmartMatteError(sentence))
 
 
-def _tell(outcome: Outcome) -> None:
+def _tell(outcome: Outcome, console: Console, *, is_alone: bool) -> None:
+    """One line a picture; of several, failures and fallbacks wait for the end."""
     if outcome.error is not None:
-        click.echo(f"smart-matte: {outcome.error}", err=True)
+        console.print(
+            f"smart-matte: {outcome.error}" if is_alone else f"{outcome.job.label}: failed"
+        )
     elif outcome.results is not None:
-        click.echo(f"{outcome.job.label}: {outcome.results.report.summary()}", err=True)
+        report = outcome.results.report
+        console.print(f"{outcome.job.label}: {report.summary() if is_alone else report.facts()}")
         for note in outcome.results.notes:
-            click.echo(f"{outcome.job.label}: {note}", err=True)
+            console.print(f"{outcome.job.label}: {note}")
 
 
-def _finish(outcomes: Sequence[Outcome], *, quiet: bool) -> None:
-    """Sum up several pictures, and exit with what went wrong."""
+def _sum_up(outcomes: Sequence[Outcome]) -> None:
+    """The end of a call with several pictures: each remark and each failure once."""
+    reports = [outcome.results.report for outcome in outcomes if outcome.results is not None]
+    for remark in dict.fromkeys(remark for report in reports for remark in report.remarks()):
+        click.echo(remark, err=True)
+    click.echo(f"{len(reports)} cut out, {len(outcomes) - len(reports)} failed.", err=True)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            click.echo(f"  {outcome.job.label}: {outcome.error}", err=True)
+
+
+def _exit(outcomes: Sequence[Outcome], wanted: int, *, is_stopped: bool) -> None:
+    if is_stopped:
+        click.echo(f"smart-matte: stopped; {len(outcomes)} of {wanted} were finished.", err=True)
+        sys.exit(Cancelled.exit_code)
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if len(outcomes) > 1 and not quiet:
-        click.echo(f"{len(outcomes) - len(errors)} cut out, {len(errors)} failed.", err=True)
-        for outcome in outcomes:
-            if outcome.error is not None:
-                click.echo(f"  {outcome.job.label}: {outcome.error}", err=True)
     if errors:
-        sys.exit(errors[0].exit_code if len(outcomes) == 1 else 1)
+        sys.exit(errors[0].exit_code if wanted == 1 else 1)

@@ -11,7 +11,7 @@ from smart_matte.cli.picture_job import Target, cut_out_picture
 from smart_matte.engine.options import Options
 from smart_matte.engine.types import AnyArray, U8Array, ignore_progress
 from smart_matte.errors import OptionError
-from smart_matte.pictures.write import write_picture
+from smart_matte.pictures.write import PictureFile, make_folder, write_pictures
 
 MAX_MEGAPIXELS = 1.0
 
@@ -33,12 +33,18 @@ PORTRAIT = (
               type=click.Path(path_type=Path), help="Where the pictures go.")  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace pictures that are already there.")
 def demo_command(*, output: Path, overwrite: bool) -> None:
-    """Cut out a cat and a portrait, from rough selections that it draws itself."""
-    output.mkdir(parents=True, exist_ok=True)
+    """
+    Cut out a cat and a portrait, from rough selections that it draws itself.
+
+    \b
+    Example:
+      smart-matte demo -o demo --overwrite
+    """  # noqa: D301  (click's mark for lines to leave alone)
+    make_folder(output)
     for name, (image, outline) in _load_subjects().items():
         picture, selection = output / f"{name}.png", output / f"{name}_selection.png"
-        write_picture(picture, image, overwrite=overwrite)
-        write_picture(selection, _fill(outline, image.shape), overwrite=overwrite)
+        drawn = PictureFile(selection, _fill(outline, image.shape))
+        write_pictures([PictureFile(picture, image), drawn], overwrite=overwrite)
         target = Target(output, preview=True, overwrite=overwrite)
         results = cut_out_picture(
             Job(picture, name),

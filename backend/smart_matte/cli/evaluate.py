@@ -76,7 +76,12 @@ def evaluate(
 
     Sets with trimaps measure the matting model alone. The set “rough” draws a hurried selection
     and runs the whole program; results worse than their selection are flagged.
-    """
+
+    \b
+    Examples:
+      smart-matte evaluate --data ../shared/data --matter closed-form --segmenter grabcut
+      smart-matte evaluate --sets rough --limit 3 --output out/
+    """  # noqa: D301  (click's mark for lines to leave alone)
     if data is None:
         raise OptionError(
             "Say where the pictures with known alpha are with --data FOLDER or in SMART_MATTE_DATA."

@@ -1,6 +1,7 @@
 """Which pictures a command line names, which selection goes with each, and what they are called."""
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """What is taken from a folder; a picture named by itself may be called anything."""
 
 RESULT_SUFFIXES = ("_alpha", "_foreground", "_cutout", "_trimap", "_preview")
-"""Endings of our own results, which a folder given twice must not feed back."""
+"""Endings of our own results, which folders and patterns must not feed back."""
 
 STANDARD_INPUT = "-"
 
@@ -45,16 +46,14 @@ def find_jobs(names: Sequence[str]) -> list[Job]:
     Raises:
         OptionError: nothing matches, or two pictures would write the same results.
     """
-    pictures = [picture for name in names for picture in _expand(name)]
     jobs: dict[str, Job] = {}
-    for picture in pictures:
+    for picture in dict.fromkeys(picture for name in names for picture in _expand(name)):
         name = "stdin" if picture is None else picture.stem
+        if name in jobs and picture is not None:  # photo.jpg and photo.png
+            name = picture.name
         if name in jobs:
-            first = jobs[name].label
-            if picture is not None and str(picture) == first:
-                continue
             raise OptionError(
-                f"{first} and {picture} would both write {name}_cutout.png;"
+                f"{jobs[name].label} and {picture} would write the same files;"
                 " cut them out in two calls with different output folders."
             )
         jobs[name] = Job(picture, name)
@@ -75,19 +74,26 @@ def find_selection(selection: str | None, job: Job) -> Path | None:
     """
     if selection is None:
         return None
+    if selection == STANDARD_INPUT:
+        raise SelectionError("Only the picture can come from standard input; name a file.")
     path = Path(selection)
-    if not path.exists():
-        raise SelectionError(f"There is no selection {selection}; check its name.")
-    if not path.is_dir():
-        return path
+    if not os.path.exists(selection):  # noqa: PTH110  (never raises, whatever the name)
+        raise SelectionError(f"There is no selection “{selection}”; check its name.")
+    found = _find_by_name(path, job) if path.is_dir() else path
+    if job.picture is not None and os.path.exists(job.picture) and found.samefile(job.picture):  # noqa: PTH110
+        raise SelectionError(f"{job.label} can't be its own selection; name another file.")
+    return found
+
+
+def _find_by_name(folder: Path, job: Job) -> Path:
     matches = sorted(
         child
-        for child in path.iterdir()
+        for child in folder.iterdir()
         if child.stem == job.name and child.suffix.lower() in PICTURE_SUFFIXES
     )
     if not matches:
         raise SelectionError(
-            f"{selection} holds no selection for {job.label}; it would be called {job.name}.png."
+            f"{folder} holds no selection for {job.label}; it would be called {job.name}.png."
         )
     return matches[0]
 
@@ -96,24 +102,27 @@ def _expand(name: str) -> Iterator[Path | None]:
     if name == STANDARD_INPUT:
         yield None
         return
+    if not name:
+        raise OptionError("A picture's name is empty; name a file, a folder or a pattern.")
     path = Path(name)
-    if path.is_dir():
+    if os.path.isdir(name):  # noqa: PTH112  (never raises, whatever the name)
         found = sorted(child for child in path.iterdir() if _is_input(child))
         if not found:
             raise OptionError(f"There are no pictures in {name}; name a folder that holds some.")
         yield from found
-    elif not path.exists() and glob.has_magic(name):
-        matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207  (absolute patterns too)
+    elif not os.path.exists(name) and glob.has_magic(name):  # noqa: PTH110
+        paths = map(Path, sorted(glob.glob(name, recursive=True)))  # noqa: PTH207  (absolute too)
+        matches = [match for match in paths if match.is_file() and not _is_result(match)]
         if not matches:
-            raise OptionError(f"Nothing matches {name}; check the pattern.")
-        yield from (Path(match) for match in matches if Path(match).is_file())
+            raise OptionError(f"No picture matches {name}; check the pattern.")
+        yield from matches
     else:
         yield path  # reading it will say what is wrong with it
 
 
 def _is_input(path: Path) -> bool:
-    return (
-        path.suffix.lower() in PICTURE_SUFFIXES
-        and not path.stem.endswith(RESULT_SUFFIXES)
-        and path.is_file()
-    )
+    return path.suffix.lower() in PICTURE_SUFFIXES and not _is_result(path) and path.is_file()
+
+
+def _is_result(path: Path) -> bool:
+    return path.stem.endswith(RESULT_SUFFIXES)

@@ -1,58 +1,43 @@
-"""``smart-matte``: the group of commands, and how failures become one sentence and an exit code."""
+"""Where ``smart-matte`` starts, and how failures become one sentence and an exit code."""
 
 import sys
+from typing import NoReturn
 
-import click
-
-import smart_matte
-from smart_matte.cli.cutout import cutout_command
-from smart_matte.cli.demo import demo_command
-from smart_matte.cli.evaluate import evaluate
-from smart_matte.cli.weights import weights_group
-from smart_matte.errors import Cancelled, SmartMatteError
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(smart_matte.__version__, prog_name="smart-matte")
-def cli() -> None:
-    """
-    Turn a rough selection into a fine hair mask and a clean foreground.
-
-    \b
-    Examples:
-      smart-matte cutout photo.jpg --selection rough.png -o out/
-      smart-matte cutout photos/ -o out/ --preview
-      smart-matte weights list
-      smart-matte COMMAND --help
-
-    \b
-    Exit codes:
-      0 done                      4 the selection can't work
-      1 some pictures failed      5 a result can't be written
-      2 wrong use or option       6 weights missing or broken
-      3 a picture can't be used   130 stopped by the user
-    """  # noqa: D301  (click's mark for lines to leave alone)
-
-
-cli.add_command(cutout_command)
-cli.add_command(demo_command)
-cli.add_command(evaluate)
-cli.add_command(weights_group)
+STOPPED = 130
+"""Exit code of errors.Cancelled, which can't be imported before main() listens for Ctrl-C."""
 
 
 def main() -> None:
     """Run the command line and exit; every failure a user can meet is one sentence on stderr."""
     try:
+        _run()
+    except KeyboardInterrupt:
+        _fail("stopped.", STOPPED)
+
+
+def _run() -> None:
+    # imports numpy and more: only here is a Ctrl-C in the middle of that caught
+    import click  # noqa: PLC0415
+
+    from smart_matte.cli.commands import cli  # noqa: PLC0415
+    from smart_matte.errors import OutputError, SmartMatteError  # noqa: PLC0415
+
+    try:
         cli(standalone_mode=False)
     except SmartMatteError as error:
-        click.echo(f"smart-matte: {error}", err=True)
-        sys.exit(error.exit_code)
+        _fail(str(error), error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("smart-matte: stopped; what was finished is kept.", err=True)
-        sys.exit(Cancelled.exit_code)
+    except click.Abort:
+        _fail("stopped.", STOPPED)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left: nothing to say, nobody to say it to
         sys.exit(1)
+    except OSError as error:
+        _fail(f"the output can't be written ({error.strerror}).", OutputError.exit_code)
+
+
+def _fail(sentence: str, exit_code: int) -> NoReturn:
+    print(f"smart-matte: {sentence}", file=sys.stderr)  # noqa: T201  (it may be before click is there)
+    sys.exit(exit_code)

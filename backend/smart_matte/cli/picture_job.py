@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -14,11 +14,17 @@ from smart_matte.engine.cutout import Cutout
 from smart_matte.engine.options import Options
 from smart_matte.engine.report import Report
 from smart_matte.engine.types import AnyArray, FloatArray, Progress
-from smart_matte.errors import OutputError
 from smart_matte.pictures.colour import foreground_to_own_space, to_srgb
+from smart_matte.pictures.picture import from_unit, to_unit
 from smart_matte.pictures.read import Picture, read_picture, read_selection
 from smart_matte.pictures.sheets import contact_sheet, over_backdrop, tint_unselected
-from smart_matte.pictures.write import write_picture
+from smart_matte.pictures.write import (
+    PictureFile,
+    check_targets,
+    make_folder,
+    write_picture,
+    write_pictures,
+)
 
 KINDS = ("alpha", "foreground", "cutout", "trimap")
 
@@ -71,21 +77,19 @@ def cut_out_picture(
     """
     picture = _read(job, max_megapixels)
     files = _name_files(job, picture, target)
-    _make_folder(target.folder)
+    make_folder(target.folder)
+    check_targets(files.values(), overwrite=target.overwrite)
     done = _compute(picture, selection, options, progress)
-    contents = {
-        "alpha": (done.alpha, None),
-        "foreground": (done.foreground, None),
-        "cutout": (done.foreground, done.alpha),
-        "trimap": (_to_depth(done.cutout.trimap, np.dtype(np.uint8)), None),
-    }
-    for kind, (pixels, alpha) in contents.items():
-        profile = picture.icc_profile if kind in {"foreground", "cutout"} else None
-        write_picture(
-            files[kind], pixels, alpha=alpha, icc_profile=profile, overwrite=target.overwrite
-        )
+    profile = picture.icc_profile
+    pictures = [
+        PictureFile(files["alpha"], done.alpha),
+        PictureFile(files["foreground"], done.foreground, icc_profile=profile),
+        PictureFile(files["cutout"], done.foreground, done.alpha, profile),
+        PictureFile(files["trimap"], from_unit(done.cutout.trimap, np.dtype(np.uint8))),
+    ]
     if target.preview:
-        write_picture(files["preview"], _draw_preview(done), overwrite=target.overwrite)
+        pictures.append(PictureFile(files["preview"], _draw_preview(done)))
+    write_pictures(pictures, overwrite=target.overwrite)
     return Results(files, done.cutout.report, picture.notes)
 
 
@@ -119,37 +123,22 @@ def _compute(
     coverage = None if selection is None else read_selection(selection, shape)
     with_alpha = srgb
     if picture.alpha is not None:
-        opacity = picture.alpha.astype(np.float32) / _full_scale(picture.alpha.dtype)
-        with_alpha = np.dstack([srgb, opacity])
+        with_alpha = np.dstack([srgb, to_unit(picture.alpha)])
     result = cutout(with_alpha, coverage, options, progress)
     foreground = foreground_to_own_space(picture, srgb, result.foreground, result.is_unknown)
     return _Computed(
-        picture, srgb, coverage, result, foreground, _to_depth(result.alpha, foreground.dtype)
+        picture, srgb, coverage, result, foreground, from_unit(result.alpha, foreground.dtype)
     )
 
 
 def _name_files(job: Job, picture: Picture, target: Target) -> dict[str, Path]:
-    """The files a job writes; refuses to start when one is there already."""
+    """The files a job writes, by kind."""
     suffix = ".tif" if picture.pixels.dtype == np.float32 else ".png"
     files = {kind: target.folder / f"{job.name}_{kind}{suffix}" for kind in KINDS}
-    files["trimap"] = files["trimap"].with_suffix(".png")
+    files["trimap"] = target.folder / f"{job.name}_trimap.png"
     if target.preview:
         files["preview"] = target.folder / f"{job.name}_preview.png"
-    for path in files.values():
-        if path.exists() and not target.overwrite:
-            raise OutputError(
-                f"{path} is there already; add --overwrite to replace it, or choose another folder."
-            )
     return files
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} can't be made ({error.strerror}); choose another with --output."
-        ) from error
 
 
 def _draw_preview(done: _Computed) -> AnyArray:
@@ -164,15 +153,3 @@ def _draw_preview(done: _Computed) -> AnyArray:
         ("on a new background", over_backdrop(foreground, done.cutout.alpha)),
     ]
     return contact_sheet(panels, columns=3)
-
-
-def _to_depth(samples: FloatArray, dtype: np.dtype[Any]) -> AnyArray:
-    """[0, 1] in an integer type's full scale, or as it is in float32."""
-    if dtype.kind == "f":
-        return samples
-    scaled: AnyArray = np.rint(samples * _full_scale(dtype)).astype(dtype)
-    return scaled
-
-
-def _full_scale(dtype: np.dtype[Any]) -> np.float32:
-    return np.float32(1 if dtype.kind == "f" else np.iinfo(dtype).max)

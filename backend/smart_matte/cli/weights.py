@@ -25,6 +25,7 @@ from rich.table import Table
 
 from smart_matte import weights
 from smart_matte.errors import WeightsError
+from smart_matte.loading import check_weights
 from smart_matte.weights import licences, store
 
 ACCEPT_LICENCE = click.option(
@@ -43,7 +44,7 @@ def weights_group() -> None:
     \b
     Examples:
       smart-matte weights list
-      smart-matte weights fetch deeplabv3-mobilenet
+      smart-matte weights fetch deeplabv3-mobilenetv2
       smart-matte weights import ~/Downloads/FBA.pth
       smart-matte weights verify
     """  # noqa: D301  (click's mark for lines to leave alone)
@@ -92,7 +93,7 @@ def fetch_weights(names: tuple[str, ...], *, accept_licence: bool) -> None:
 
     \b
     Examples:
-      smart-matte weights fetch deeplabv3-mobilenet
+      smart-matte weights fetch deeplabv3-mobilenetv2
       smart-matte weights fetch fba --accept-licence
     """  # noqa: D301
     chosen = [weights.find_entry(name) for name in names]
@@ -100,7 +101,7 @@ def fetch_weights(names: tuple[str, ...], *, accept_licence: bool) -> None:
         _asking(partial(licences.demand, entry, accept_licence=accept_licence))
     for entry in chosen:
         with _progress_bars() as show:
-            installed = weights.fetch(entry.name, show)
+            installed = weights.fetch(entry.name, show, check=check_weights)
         _tell(installed)
 
 
@@ -114,7 +115,8 @@ def import_weights(paths: tuple[Path, ...], name: str | None, *, accept_licence:
     """
     Install weights from files or folders you already have.
 
-    Published files are recognised by their SHA-256, whatever their name.
+    Published files are recognised by their SHA-256, whatever their name. A variant of your own
+    must hold exactly the tensors that its network has.
 
     \b
     Examples:
@@ -122,7 +124,9 @@ def import_weights(paths: tuple[Path, ...], name: str | None, *, accept_licence:
       smart-matte weights import deeplabv3.xml
       smart-matte weights import my-run/fba.safetensors --as fba
     """  # noqa: D301
-    importing = partial(weights.import_files, paths, name, accept_licence=accept_licence)
+    importing = partial(
+        weights.import_files, paths, name, check=check_weights, accept_licence=accept_licence
+    )
     for installed in _asking(importing):
         _tell(installed)
 

@@ -75,38 +75,46 @@ def to_coverage(selection: AnyArray, shape: tuple[int, int]) -> FloatArray:
     Raises:
         SelectionError: it has another size than the picture, or values that are not finite.
     """
+    if selection.ndim == 3 and selection.shape[2] == 1:  # noqa: PLR2004  (H, W, 1)
+        selection = selection[..., 0]
     if selection.shape != shape:
-        found = " x ".join(str(side) for side in reversed(selection.shape))
+        found = " x ".join(str(side) for side in selection.shape[1::-1] + selection.shape[2:])
         raise SelectionError(
             f"The selection is {found} but the picture is {shape[1]} x {shape[0]};"
             " give a selection of the picture's size."
         )
-    coverage = selection.astype(np.float32) if selection.dtype == bool else _to_float(selection)
+    try:
+        coverage = selection.astype(np.float32) if selection.dtype == bool else _to_float(selection)
+    except PictureError as error:
+        raise SelectionError(f"The selection can't be used: {error}") from error
     if not np.isfinite(coverage).all():
         raise SelectionError("The selection holds values that are not numbers; draw it again.")
     return np.clip(coverage, 0, 1)
 
 
-def foreground_in_own_depth(
-    image: AnyArray, foreground: FloatArray, is_changed: BoolArray
-) -> AnyArray:
+def foreground_in_own_depth(image: AnyArray, change: FloatArray, is_changed: BoolArray) -> AnyArray:
     """
-    Put estimated foreground colour into the picture's own sample type and colour channels.
+    Apply a change of colour in the picture's own sample type and colour channels.
+
+    A change, because values that the engine saw clipped to [0, 1] then keep what was clipped.
 
     Args:
         image: the picture as it came (see to_working).
-        foreground: sRGB-coded, float32 (H, W, 3), [0, 1].
-        is_changed: bool (H, W), where the foreground replaces the picture's own colour.
+        change: foreground minus the colour that the engine saw, float32 (H, W, 3), [-1, 1].
+        is_changed: bool (H, W), where the change counts.
 
     Returns:
         The type of *image*; (H, W, 3), or (H, W) for a gray picture. Bit-exactly the picture's
-        own colour wherever *is_changed* is False, values beyond [0, 1] included.
+        own colour wherever *is_changed* is False.
     """
     is_gray = image.ndim == 2 or image.shape[2] <= 2  # noqa: PLR2004
     own = image if image.ndim == 2 else image[..., 0] if is_gray else image[..., :3]  # noqa: PLR2004
-    changed = foreground.mean(axis=2) if is_gray else foreground
+    own_change = change.mean(axis=2) if is_gray else change
     scale = FULL_SCALE.get(image.dtype.str[1:])
-    new = changed.astype(image.dtype) if scale is None else np.rint(changed * scale)
+    if scale is None:
+        new = own + own_change
+    else:
+        new = np.clip(np.rint(own + own_change * np.float32(scale)), 0, scale)
     keep = ~is_changed if is_gray else ~is_changed[..., None]
     result: AnyArray = np.where(keep, own, new.astype(image.dtype))
     return result
@@ -117,7 +125,8 @@ def _to_float(samples: AnyArray) -> FloatArray:
     if scale is not None:
         return samples.astype(np.float32) / np.float32(scale)
     if samples.dtype.kind == "f":
-        return samples.astype(np.float32)
+        with np.errstate(over="ignore"):  # too large for float32 is infinite, and refused as such
+            return samples.astype(np.float32)
     raise PictureError(
         f"Samples of type {samples.dtype} are not supported; use uint8, uint16 or a float type."
     )

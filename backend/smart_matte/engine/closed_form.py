@@ -10,7 +10,7 @@ import numpy as np
 
 from smart_matte.engine.guided_upsampling import upsample_guided
 from smart_matte.engine.matting import Matte
-from smart_matte.engine.types import FloatArray, Progress
+from smart_matte.engine.types import UNKNOWN, FloatArray, Progress
 
 MAX_UNKNOWN_PX = 500_000
 """
@@ -47,7 +47,7 @@ class ClosedFormMatter:
 
     def matte(self, image: FloatArray, trimap: FloatArray, progress: Progress) -> Matte:
         """Estimate alpha; see Matter."""
-        is_unknown = trimap == 0.5  # noqa: PLR2004
+        is_unknown = trimap == UNKNOWN
         alpha = np.where(is_unknown, np.float32(0), trimap)
         unknown_px = int(np.count_nonzero(is_unknown))
         if unknown_px == 0:

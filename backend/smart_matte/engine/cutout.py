@@ -3,19 +3,34 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from smart_matte.engine.arrays import foreground_in_own_depth, to_coverage, to_working
 from smart_matte.engine.foreground import decontaminated, estimate_foreground_multilevel
-from smart_matte.engine.hints import check_selection
+from smart_matte.engine.hints import check_selection, check_something_left, check_visible
 from smart_matte.engine.matting import Matter
 from smart_matte.engine.options import NETWORK_SEGMENTERS, Options
 from smart_matte.engine.report import Fallback, Report
 from smart_matte.engine.segmentation import Segmenter
 from smart_matte.engine.subject import subject_probability
-from smart_matte.engine.trimap import UNKNOWN, build_trimap, is_trimap
-from smart_matte.engine.types import AnyArray, BoolArray, FloatArray, Progress, ignore_progress
+from smart_matte.engine.trimap import build_trimap, is_trimap
+from smart_matte.engine.types import (
+    UNKNOWN,
+    AnyArray,
+    BoolArray,
+    FloatArray,
+    Progress,
+    ignore_progress,
+)
 from smart_matte.errors import SelectionError
+
+FINISHING_OPTIONS = ("decontaminate",)
+"""The options that ``finish`` looks at: changing others needs ``compute_raw`` again."""
+
+BAND_ROWS = 128
+"""Rows finished at a time: the intermediate values stay small however large the picture."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,28 @@ class Cutout:
         return is_unknown
 
 
+@dataclass(frozen=True)
+class RawCutout:
+    """
+    What the models found, before the options that need no model are applied.
+
+    Attributes:
+        colour: the picture as the engine sees it, sRGB-coded, float32 (H, W, 3), [0, 1].
+        own_alpha: the picture's own opacity, float32 (H, W), [0, 1]; None when it is opaque.
+        trimap: float32 (H, W); 0, 0.5, 1.
+        alpha: opacity of the subject, float32 (H, W), [0, 1].
+        foreground: the subject's colour as estimated, float32 (H, W, 3), [0, 1].
+        report: what ran so far.
+    """
+
+    colour: FloatArray
+    own_alpha: FloatArray | None
+    trimap: FloatArray
+    alpha: FloatArray
+    foreground: FloatArray
+    report: Report
+
+
 def compute_cutout(
     image: AnyArray,
     selection: AnyArray | None,
@@ -83,9 +120,21 @@ def compute_cutout(
         SelectionError: the selection can't work with this picture.
         Cancelled: raised by *progress*.
     """
+    return finish(compute_raw(image, selection, options, engines, progress), image, options)
+
+
+def compute_raw(
+    image: AnyArray,
+    selection: AnyArray | None,
+    options: Options,
+    engines: Engines,
+    progress: Progress = ignore_progress,
+) -> RawCutout:
+    """Do all that takes models and time; arguments and errors as in ``compute_cutout``."""
     working = to_working(image)
     shape = (working.colour.shape[0], working.colour.shape[1])
     coverage = None if selection is None else to_coverage(selection, shape)
+    check_visible(working.alpha)
     if coverage is not None:
         check_selection(coverage, working.alpha)
     report = Report(
@@ -108,22 +157,44 @@ def compute_cutout(
         )
         if working.alpha is not None:
             trimap[working.alpha == 0] = 0
+        check_something_left(trimap)
         report.unknown_share = float((trimap == UNKNOWN).mean())
     with _stage("matting", report, progress):
         matte = engines.matter.matte(working.colour, trimap, progress)
         report.tiles = matte.tiles
         report.device = engines.matter.device  # a device that ran out of memory was left
         if matte.note:
-            report.fallbacks.append(Fallback("full detail", engines.matter.name, matte.note))
+            report.notes.append(matte.note)
     with _stage("foreground", report, progress):
         foreground = matte.foreground
         if foreground is None:
             foreground = estimate_foreground_multilevel(working.colour, matte.alpha)
-        foreground = decontaminated(working.colour, foreground, trimap, options.decontaminate)
-        own = foreground_in_own_depth(image, foreground, trimap == UNKNOWN)
+    return RawCutout(working.colour, working.alpha, trimap, matte.alpha, foreground, report)
 
-    alpha = matte.alpha if working.alpha is None else matte.alpha * working.alpha
-    return Cutout(alpha, own, trimap, report)
+
+def finish(raw: RawCutout, image: AnyArray, options: Options) -> Cutout:
+    """
+    Apply FINISHING_OPTIONS to what ``compute_raw`` found; *raw* stays as it is.
+
+    Args:
+        raw: the raw result, which can be finished again with other options.
+        image: the picture that it was computed from.
+        options: the user's choices.
+    """
+    report = replace(raw.report, stage_ms=dict(raw.report.stage_ms))
+    with _stage("foreground", report, ignore_progress):
+        is_gray = image.ndim == 2 or image.shape[2] <= 2  # noqa: PLR2004
+        foreground = np.empty(image.shape[:2] if is_gray else (*image.shape[:2], 3), image.dtype)
+        for top in range(0, len(image), BAND_ROWS):
+            rows = slice(top, top + BAND_ROWS)
+            trimap = raw.trimap[rows]
+            clean = decontaminated(
+                raw.colour[rows], raw.foreground[rows], trimap, options.decontaminate
+            )
+            change = clean - raw.colour[rows]
+            foreground[rows] = foreground_in_own_depth(image[rows], change, trimap == UNKNOWN)
+        alpha = raw.alpha if raw.own_alpha is None else raw.alpha * raw.own_alpha
+    return Cutout(alpha, foreground, raw.trimap, report)
 
 
 def _find_subject(
@@ -136,6 +207,7 @@ def _find_subject(
     """The network's probability for the subject; None without one, with the reason reported."""
     if selection is not None and is_trimap(selection):
         report.segmenter = "trimap"
+        _report_ignored(options, report)
         return None
     if engines.segmenter is None:
         if selection is None:
@@ -143,20 +215,33 @@ def _find_subject(
                 "Without a selection a segmentation network is needed: draw a rough selection,"
                 f" or run “smart-matte weights fetch {NETWORK_SEGMENTERS[0]}” once."
             )
+        _report_ignored(options, report)
         return None
     subject = subject_probability(
         engines.segmenter.segment(image), options.classes, selection, image.shape[:2]
     )
     if subject is not None:
+        report.classes = subject.classes
         return subject.probability
+    wanted = " or ".join(options.classes) or "subject"
     if selection is None:
         raise SelectionError(
-            f"{engines.segmenter.name} found no subject in this picture: draw a rough selection."
+            f"{engines.segmenter.name} found no {wanted} in this picture: draw a rough selection."
         )
     report.segmenter = "grabcut"
-    why = "no class that it knows lies in the selection."
+    why = f"it found no {wanted} in the selection."
     report.fallbacks.append(Fallback(engines.segmenter.name, "grabcut", why))
     return None
+
+
+def _report_ignored(options: Options, report: Report) -> None:
+    """Say which of the user's choices need a network that did not run."""
+    why = "no segmentation network ran."
+    if options.classes:
+        wanted = f"class {' or '.join(options.classes)}"
+        report.fallbacks.append(Fallback(wanted, report.segmenter, why))
+    if options.trimap == "probability":
+        report.fallbacks.append(Fallback("trimap “probability”", "“refined”", why))
 
 
 @contextmanager
@@ -164,5 +249,6 @@ def _stage(name: str, report: Report, progress: Progress) -> Iterator[None]:
     progress(name, 0.0)
     started_s = time.perf_counter()
     yield
-    report.stage_ms[name] = 1000 * (time.perf_counter() - started_s)
+    took_ms = 1000 * (time.perf_counter() - started_s)
+    report.stage_ms[name] = report.stage_ms.get(name, 0.0) + took_ms
     progress(name, 1.0)

@@ -12,11 +12,12 @@ from torchvision.models import WeightsEnum
 
 from smart_matte.engine.models.deeplabv3_mobilenetv2 import DeepLabV3MobileNetV2
 from smart_matte.engine.models.deeplabv3_torchvision import PUBLISHED, TorchvisionDeepLabV3
+from smart_matte.engine.models.fba import check_weights
 from smart_matte.engine.options import NETWORK_SEGMENTERS
 from smart_matte.engine.runtime import Network
 from smart_matte.engine.segmentation import Segmentation
 from smart_matte.engine.types import FloatArray
-from smart_matte.errors import OptionError, WeightsError
+from smart_matte.errors import OptionError
 
 # The square that deeplabv3_mnv2_pascal_train_aug was trained on and published for.
 SQUARE_SIDE = 513
@@ -28,6 +29,9 @@ SHORTER_SIDE = 520
 # Ours: a picture more elongated than 3:1 is made smaller than the preset says, so that time and
 # memory stay below three times a square's.
 LONGER_SIDE = 3 * SHORTER_SIDE
+
+TRAINING_HEAD = "aux_classifier."  # torchvision's second head
+TRAINING_COUNTER = ".num_batches_tracked"  # not every published file has it
 
 Prepare = Callable[[FloatArray], tuple[FloatArray, tuple[int, int]]]
 """Picture (H, W, 3) to network input (1, 3, h', w'), and the (h, w) in it that are picture."""
@@ -94,7 +98,7 @@ def build_segmenter(
             f"There is no segmenter “{name}”; choose one of: {', '.join(NETWORK_SEGMENTERS)}."
         )
     module = TorchvisionDeepLabV3(name)
-    kept = {key: state_dict[key] for key in state_dict if not key.startswith("aux_classifier.")}
+    kept = {key: state_dict[key] for key in state_dict if not key.startswith(TRAINING_HEAD)}
     _load(module.network, name, kept)
     prepare = partial(resize_shorter_side, published=PUBLISHED[name])
     return DeepLabSegmenter(name, class_names, prepare, Network(module, device))
@@ -141,18 +145,10 @@ def resize_shorter_side(
 
 
 def _load(module: nn.Module, name: str, state_dict: Mapping[str, torch.Tensor]) -> None:
-    """Load *state_dict* after making sure that every tensor is there, known and of its shape."""
-    counter = "num_batches_tracked"  # of training alone; not every published file has it
-    expected, found = (
-        {key: tuple(tensor.shape) for key, tensor in tensors.items() if not key.endswith(counter)}
-        for tensors in (module.state_dict(), state_dict)
+    """Load *state_dict*, all but what serves training, after making sure that it fits."""
+    given, expected = (
+        {key: tensor for key, tensor in tensors.items() if not key.endswith(TRAINING_COUNTER)}
+        for tensors in (state_dict, module.state_dict())
     )
-    wrong = sorted(
-        key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)
-    )
-    if wrong:
-        raise WeightsError(
-            f"These are not the weights of {name}: {len(wrong)} tensors are missing, unknown or of"
-            f" another shape (one is “{wrong[0]}”); fetch or import its weights again."
-        )
-    module.load_state_dict(state_dict, strict=False)  # all but the counters is known to be there
+    check_weights(name, given, expected)
+    module.load_state_dict(given, strict=False)  # only the counters are not there

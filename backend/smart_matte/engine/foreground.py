@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from smart_matte.engine.types import FloatArray
+from smart_matte.engine.types import UNKNOWN, FloatArray
 
 
 def decontaminated(
@@ -22,7 +22,7 @@ def decontaminated(
     Returns:
         float32 (H, W, 3), [0, 1]; exactly *image* outside the unknown region.
     """
-    amount = np.where(trimap == 0.5, np.float32(percent / 100), np.float32(0))[..., None]  # noqa: PLR2004
+    amount = np.where(trimap == UNKNOWN, np.float32(percent / 100), np.float32(0))[..., None]
     result: FloatArray = image + amount * (foreground - image)
     return result
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from smart_matte.engine.types import FloatArray
-from smart_matte.errors import SelectionError
+from smart_matte.errors import PictureError, SelectionError
 
 MIN_SELECTED_PX = 16
 """Fewer pixels than this hold no colours to learn from."""
@@ -32,7 +32,7 @@ def check_selection(selection: FloatArray, own_alpha: FloatArray | None = None) 
             "The selection holds only a few pixels: draw a rough outline around the whole subject."
         )
     has_background = own_alpha is not None and bool((own_alpha == 0).any())
-    if bool((selection == 1).all()) and not has_background:
+    if bool((selection > 0.5 * selection.max()).all()) and not has_background:
         raise SelectionError(
             "The selection covers the whole picture: nothing is left for the background;"
             " select only the subject."
@@ -40,6 +40,36 @@ def check_selection(selection: FloatArray, own_alpha: FloatArray | None = None) 
     if own_alpha is not None and not (is_selected & (own_alpha > 0)).any():
         raise SelectionError(
             "The selection holds only transparent pixels: select something that can be seen."
+        )
+
+
+def check_visible(own_alpha: FloatArray | None) -> None:
+    """
+    Refuse a picture of which nothing can be seen.
+
+    Args:
+        own_alpha: the picture's own opacity, float32 (H, W); None when it is opaque.
+
+    Raises:
+        PictureError: it is fully transparent.
+    """
+    if own_alpha is not None and not own_alpha.any():
+        raise PictureError("The picture is fully transparent: there is nothing to cut out.")
+
+
+def check_something_left(trimap: FloatArray) -> None:
+    """
+    Refuse a trimap that is background alone.
+
+    Args:
+        trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground.
+
+    Raises:
+        SelectionError: nothing else is in it.
+    """
+    if not trimap.any():
+        raise SelectionError(
+            "Nothing of the subject lies where the picture can be seen: select something that does."
         )
 
 

@@ -1,7 +1,7 @@
 """What a user can choose about a job, with the defaults, checked once."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from smart_matte.errors import OptionError
 
@@ -37,7 +37,8 @@ class Options:
             lets the selection decide, or takes all but the background.
         trimap: one of TRIMAPS.
         outer_radius_px: how far outside the found edge stays unknown, in pixels; None is
-            1.2 % of the picture's diagonal.
+            1.2 % of the picture's diagonal. Wider than 3 % of it, it also widens how far from
+            the drawn line the edge is looked for.
         inner_radius_px: how far inside the found edge stays unknown, in pixels; None is
             0.8 % of the diagonal.
         low_probability: below it a pixel is background, (0, 1); for trimap "probability".
@@ -66,16 +67,23 @@ class Options:
         Raises:
             OptionError: says which option, which value, and what would do.
         """
+        if isinstance(self.classes, str):
+            raise OptionError(f"classes is “{self.classes}”; give a tuple of names.")
         _check_choice("matting model", self.matter, ("auto", *MATTERS))
         _check_choice("segmenter", self.segmenter, ("auto", *SEGMENTERS))
         _check_choice("trimap", self.trimap, TRIMAPS)
         _check_range("decontaminate", self.decontaminate, 0, 100)
-        _check_range("low_probability", self.low_probability, 0, 1)
-        _check_range("high_probability", self.high_probability, self.low_probability, 1)
-        for name in ("outer_radius_px", "inner_radius_px"):
-            radius_px = getattr(self, name)
+        _check_range("the low probability", self.low_probability, 0, 1)
+        _check_range("the high probability", self.high_probability, 0, 1)
+        if self.low_probability > self.high_probability:
+            raise OptionError(
+                f"The low probability {self.low_probability:g} is above the high probability"
+                f" {self.high_probability:g}; give them the other way round."
+            )
+        for name in ("outer", "inner"):
+            radius_px = getattr(self, f"{name}_radius_px")
             if radius_px is not None:
-                _check_range(name, radius_px, 0, 10_000)
+                _check_range(f"the {name} radius", radius_px, 0, 10_000)
 
     @classmethod
     def learnopencv(cls, **changes: object) -> Self:
@@ -110,6 +118,13 @@ class Options:
             inner_radius_px=5,
         ).with_changes(**changes)
 
+    def as_dict(self) -> dict[str, Any]:
+        """The choices that differ from the defaults, as plain JSON types."""
+        chosen = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain = {**chosen, "classes": list(self.classes)}
+        defaults = {**{name: getattr(type(self), name) for name in chosen}, "classes": []}
+        return {name: value for name, value in plain.items() if value != defaults[name]}
+
     def with_changes(self, **changes: object) -> Self:
         """The same options but for *changes*."""
         return replace(self, **changes)  # type: ignore[arg-type]
@@ -125,5 +140,8 @@ def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise OptionError(f"{name} is {value:g}; it has to be between {low:g} and {high:g}.")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (is_number and low <= value <= high):
+        raise OptionError(
+            f"{name[0].upper()}{name[1:]} is {value}; it has to be between {low:g} and {high:g}."
+        )

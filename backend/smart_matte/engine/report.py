@@ -1,7 +1,7 @@
 """What really happened in a job: devices, models, times, and every fallback with its reason."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class Report:
         tiles: how many pieces the matting was computed in; 1 is the whole region at once.
         unknown_share: share of the picture's pixels in the trimap's unknown region, [0, 1].
         stage_ms: milliseconds by stage, in the order the stages ran.
+        classes: names of the classes that the segmenter took for the subject.
         fallbacks: every fallback and why.
+        notes: sentences about what was done with less than full detail.
     """
 
     device: str = "cpu"
@@ -43,7 +45,9 @@ class Report:
     tiles: int = 1
     unknown_share: float = 0.0
     stage_ms: dict[str, float] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
     fallbacks: list[Fallback] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def total_ms(self) -> float:
@@ -54,14 +58,31 @@ class Report:
         """The same facts as plain JSON types."""
         return {**asdict(self), "total_ms": self.total_ms}
 
+    @classmethod
+    def from_dict(cls, facts: dict[str, Any]) -> Self:
+        """The report that ``as_dict`` made these of; facts that this version doesn't know go."""
+        known = {name: facts[name] for name in cls.__dataclass_fields__ if name in facts}
+        known["classes"] = tuple(known.get("classes", ()))
+        known["fallbacks"] = [Fallback(**fallback) for fallback in known.get("fallbacks", ())]
+        return cls(**known)
+
     def summary(self) -> str:
-        """One line: device, models, milliseconds, share of unknown pixels, fallbacks."""
+        """One line: device, models, milliseconds, share of unknown pixels, notes, fallbacks."""
+        return " · ".join([self.facts(), *self.remarks()])
+
+    def facts(self) -> str:
+        """What ran, and how long."""
+        trimap = "as given" if self.segmenter == "trimap" else f"by {self.segmenter}"
+        found = f" ({', '.join(self.classes)})" if self.classes else ""
         line = (
-            f"{self.device} · {self.matter} ({self.precision}) · trimap by {self.segmenter}"
+            f"{self.device} · {self.matter} ({self.precision}) · trimap {trimap}{found}"
             f" · {self.total_ms:.0f} ms · {self.unknown_share:.1%} unknown"
         )
-        if self.tiles > 1:
-            line += f" · {self.tiles} tiles"
-        for fallback in self.fallbacks:
-            line += f" · {fallback.used} instead of {fallback.wanted}: {fallback.why}"
-        return line
+        return f"{line} · {self.tiles} tiles" if self.tiles > 1 else line
+
+    def remarks(self) -> list[str]:
+        """The notes, and each fallback with its reason, as sentences."""
+        return self.notes + [
+            f"{fallback.used} instead of {fallback.wanted}: {fallback.why}"
+            for fallback in self.fallbacks
+        ]

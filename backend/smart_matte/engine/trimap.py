@@ -4,12 +4,9 @@ import cv2
 import numpy as np
 
 from smart_matte.engine.grabcut import ColourCut, cut_by_colour
-from smart_matte.engine.hints import check_trimap
 from smart_matte.engine.options import Options
-from smart_matte.engine.types import BoolArray, FloatArray
+from smart_matte.engine.types import UNKNOWN, BoolArray, FloatArray
 from smart_matte.errors import SelectionError
-
-UNKNOWN = 0.5
 
 # Shares of the picture's diagonal, and the pixels below which they never fall: an edge is a few
 # pixels soft however small the picture. Chosen on the 14 shared alphamatting pictures with lassos
@@ -61,13 +58,12 @@ def build_trimap(
         float32 (H, W); 0 background, 0.5 unknown, 1 foreground, with some of each certain kind.
 
     Raises:
-        SelectionError: no selection and no probability, or a trimap that lacks a certain kind.
+        SelectionError: no selection and no probability.
     """
     if selection is not None and is_trimap(selection):
         trimap = np.full(selection.shape, UNKNOWN, np.float32)
         trimap[selection <= 1 - SOLID] = 0
         trimap[selection >= SOLID] = 1
-        check_trimap(trimap)
         return trimap
     if options.trimap == "probability" and probability is not None:
         trimap = trimap_from_probability(probability, selection, options)
@@ -83,14 +79,17 @@ def build_trimap(
 
 def is_trimap(selection: FloatArray) -> bool:
     """
-    Whether a selection holds exactly a trimap's three values: none, all, and one middle grey.
+    Whether a selection holds all of a trimap's three values, none, all and middle grey, only.
+
+    None and grey alone may as well be a selection at half strength.
 
     Args:
         selection: float32 (H, W), [0, 1]; 8-bit 127, 128 and 16-bit middles all count as grey.
     """
     is_zero, is_one = selection == 0, selection == 1
     is_grey = np.abs(selection - UNKNOWN) < 0.01  # noqa: PLR2004  (127/255 and 128/255)
-    return bool(is_grey.any() and (is_zero | is_one | is_grey).all())
+    has_all = is_zero.any() and is_one.any() and is_grey.any()
+    return bool(has_all and (is_zero | is_one | is_grey).all())
 
 
 def trimap_from_probability(
@@ -145,11 +144,15 @@ def _trimap_from_selection(
     depth, height = _distance_to(~is_selected), _distance_to(is_selected)
     diagonal = _diagonal(selection.shape)
     # A thin or small subject has no deep inside: believe at least its inner half.
+    # A radius that the user chose moves these limits along.
+    chosen_in_px, chosen_out_px = options.inner_radius_px, options.outer_radius_px
     trust_px = max(TRUST_DEPTH * diagonal, MIN_TRUST_DEPTH_PX)
-    trust_in_px = min(trust_px, 0.5 * float(depth.max()))
-    trust_out_px = min(trust_px, 0.5 * float(height.max()))
+    trust_in_px = min(max(trust_px, chosen_in_px or 0), 0.5 * float(depth.max()))
+    trust_out_px = min(max(trust_px, chosen_out_px or 0), 0.5 * float(height.max()))
     line_px = max(LINE_WIDTH * diagonal, MIN_LINE_WIDTH_PX)
     line_px = min(line_px, 0.5 * trust_in_px, 0.5 * trust_out_px)
+    line_in_px = line_px if chosen_in_px is None else min(line_px, chosen_in_px)
+    line_out_px = line_px if chosen_out_px is None else min(line_px, chosen_out_px)
     is_inside, is_outside = depth > trust_in_px, height > trust_out_px
 
     if use_colours:
@@ -157,7 +160,7 @@ def _trimap_from_selection(
         cut = cut_by_colour(image, guess, is_inside, is_outside)
     else:
         cut = ColourCut(is_selected, is_selected.astype(np.float32))
-        line_px = 0.0
+        line_in_px = line_out_px = 0.0
         is_inside = is_outside = np.zeros_like(is_selected)
     outer_px, inner_px = radii_px(selection.shape, options)
     cut_depth, cut_height = _distance_to(~cut.is_subject), _distance_to(cut.is_subject)
@@ -166,8 +169,8 @@ def _trimap_from_selection(
     outer_px = min(outer_px, 0.5 * float(cut_height.max()))
 
     trimap = np.full(selection.shape, UNKNOWN, np.float32)
-    trimap[is_inside | ((depth > line_px) & (cut_depth > inner_px))] = 1
-    trimap[is_outside | ((height > line_px) & (cut_height > outer_px))] = 0
+    trimap[is_inside | ((depth > line_in_px) & (cut_depth > inner_px))] = 1
+    trimap[is_outside | ((height > line_out_px) & (cut_height > outer_px))] = 0
     if use_colours and options.holes:
         is_hole = _find_holes(cut.probability, depth, diagonal)
         trimap[is_hole & (trimap == 1)] = UNKNOWN

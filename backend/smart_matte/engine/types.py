@@ -11,6 +11,9 @@ BoolArray = NDArray[np.bool_]
 U8Array = NDArray[np.uint8]
 AnyArray = NDArray[Any]
 
+UNKNOWN = 0.5
+"""A trimap's value between 0, background, and 1, foreground."""
+
 Progress = Callable[[str, float], None]
 """
 Called with (stage, fraction of that stage in [0, 1]) whenever there is something to tell.

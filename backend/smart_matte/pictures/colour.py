@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 
 from smart_matte.engine.types import AnyArray, BoolArray, FloatArray
 from smart_matte.pictures.icc import read_gray_curve, read_matrix_and_curves
-from smart_matte.pictures.picture import Picture, white_level
+from smart_matte.pictures.picture import Picture, to_unit, white_level
 
 Values = TypeVar("Values", FloatArray, NDArray[np.float64])
 
@@ -55,10 +55,9 @@ def to_srgb(picture: Picture) -> FloatArray:
         clipped. ``foreground_to_own_space`` is what brings them back.
     """
     space = _space_of(picture.icc_profile)
-    white = np.float32(white_level(picture.pixels.dtype))
     result = np.empty(picture.pixels.shape, np.float32)
     for rows in _bands(result.shape):
-        values = picture.pixels[rows].astype(np.float32) / white
+        values = to_unit(picture.pixels[rows])
         np.clip(values if space is None else space.to_srgb(values), 0, 1, result[rows])
     return result
 

@@ -158,11 +158,7 @@ def _from_pillow(data: bytes, name: str, check_size: Callable[[int, int], None])
         check_size(*image.size)
         icc_profile = image.info.get("icc_profile")
         notes = []
-        is_png = image.format == "PNG"
-        raw_modes = DEEP_PNG_RAW_MODES.get(data[PNG_COLOUR_TYPE_AT])
-        if is_png and data[PNG_DEPTH_AT] == DEEP and raw_modes:
-            samples = _deep_png_samples(data, image, raw_modes)
-        elif image.mode in ("CMYK", "LAB"):
+        if image.mode in ("CMYK", "LAB"):
             samples, is_exact = _other_model_samples(image, icc_profile)
             icc_profile = None
             if not is_exact:
@@ -170,13 +166,20 @@ def _from_pillow(data: bytes, name: str, check_size: Callable[[int, int], None])
                     f"“{name}” is CMYK without a usable colour profile; its colours are a guess."
                 )
         else:
-            samples = _samples(image, name)
-        samples = _with_transparent_colour(samples, image, data[PNG_DEPTH_AT] if is_png else 8)
+            samples = _rgb_or_gray_samples(data, image, name)
         orientation = _orientation_of(image)
-        with contextlib.suppress(Exception):  # a damaged second frame is not our concern
-            if image.format in HAVE_FRAMES and getattr(image, "is_animated", False):
-                notes.append(_only_first(name))
+        if _has_more_frames(image):
+            notes.append(_only_first(name))
     return Raster(samples, orientation, icc_profile, tuple(notes))
+
+
+def _rgb_or_gray_samples(data: bytes, image: ImageFile.ImageFile, name: str) -> AnyArray:
+    depth, raw_modes = 8, None
+    if image.format == "PNG":
+        depth = data[PNG_DEPTH_AT]
+        raw_modes = DEEP_PNG_RAW_MODES.get(data[PNG_COLOUR_TYPE_AT]) if depth == DEEP else None
+    samples = _deep_png_samples(data, image, raw_modes) if raw_modes else _samples(image, name)
+    return _with_transparent_colour(samples, image, depth)
 
 
 def _samples(image: Image.Image, name: str) -> AnyArray:
@@ -227,6 +230,12 @@ def _with_transparent_colour(samples: AnyArray, image: Image.Image, depth: int) 
     value = (np.array(transparent) & most) * (white // most)
     is_opaque = (samples != value).any(axis=-1, keepdims=True)
     return np.concatenate([samples, (is_opaque * white).astype(samples.dtype)], axis=-1)
+
+
+def _has_more_frames(image: ImageFile.ImageFile) -> bool:
+    with contextlib.suppress(Exception):  # a damaged second frame is not our concern
+        return image.format in HAVE_FRAMES and getattr(image, "is_animated", False)
+    return False
 
 
 def _orientation_of(image: Image.Image) -> int:

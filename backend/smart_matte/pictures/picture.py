@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smart_matte.engine.types import AnyArray
+from smart_matte.engine.types import AnyArray, FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,3 +33,23 @@ class Picture:
 def white_level(dtype: np.dtype) -> float:
     """The value that means 1.0: 255, 65535, or 1.0 for floats."""
     return float(np.iinfo(dtype).max) if dtype.kind == "u" else 1.0
+
+
+def from_unit(samples: FloatArray, dtype: np.dtype) -> AnyArray:
+    """
+    Bring samples in [0, 1] to a type's full scale.
+
+    Args:
+        samples: any shape, [0, 1].
+        dtype: uint8 and uint16 are rounded to; floats keep their values.
+
+    Returns:
+        The shape of *samples*, of type *dtype*.
+    """
+    scaled = np.rint(samples * white_level(dtype)) if dtype.kind == "u" else samples
+    return scaled.astype(dtype)
+
+
+def to_unit(samples: AnyArray) -> FloatArray:
+    """Full scale to 1.0, float32; floats keep their values, those beyond [0, 1] too."""
+    return samples.astype(np.float32) / np.float32(white_level(samples.dtype))

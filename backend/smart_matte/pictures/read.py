@@ -7,11 +7,11 @@ from typing import BinaryIO
 import numpy as np
 
 from smart_matte.engine.types import AnyArray, FloatArray
-from smart_matte.errors import PictureError, SelectionError
+from smart_matte.errors import OptionError, PictureError, SelectionError
 from smart_matte.pictures.colour import gray_to_srgb, is_usable_rgb_profile
 from smart_matte.pictures.decode import READABLE, Raster, decode
 from smart_matte.pictures.icc import colour_model
-from smart_matte.pictures.picture import Picture, white_level
+from smart_matte.pictures.picture import Picture, to_unit, white_level
 
 __all__ = ["Picture", "Source", "read_picture", "read_selection"]
 
@@ -50,7 +50,12 @@ def read_picture(
     Raises:
         PictureError: there is no such file, it is no picture or a damaged one, it is larger than
             *max_megapixels*, or it holds values that are not numbers.
+        OptionError: *max_megapixels* is no finite number above 0.
     """
+    if not 0 < max_megapixels < math.inf:
+        raise OptionError(
+            f"A picture can't be limited to {max_megapixels:g} megapixels; give a number above 0."
+        )
     name = name or _name_of(source)
 
     def check_size(width: int, height: int) -> None:
@@ -62,7 +67,7 @@ def read_picture(
                 f" --max-megapixels {math.ceil(megapixels)}."
             )
 
-    most_bytes = int(max_megapixels * 1e6) * MOST_BYTES_PER_PIXEL + ROOM_BYTES
+    most_bytes = max_megapixels * 1e6 * MOST_BYTES_PER_PIXEL + ROOM_BYTES
     data = _read_bytes(source, name, most_bytes)
     return _to_picture(decode(data, name, check_size), name)
 
@@ -109,7 +114,7 @@ def _name_of(source: Source) -> str:
     return str(source) if isinstance(source, Path | str) else "standard input"
 
 
-def _read_bytes(source: Source, name: str, most_bytes: int) -> bytes:
+def _read_bytes(source: Source, name: str, most_bytes: float) -> bytes:
     try:
         if isinstance(source, Path | str):
             with Path(source).open("rb") as file:
@@ -137,7 +142,7 @@ def _read_bytes(source: Source, name: str, most_bytes: int) -> bytes:
     return data
 
 
-def _read_up_to(file: BinaryIO, most_bytes: int) -> bytes:
+def _read_up_to(file: BinaryIO, most_bytes: float) -> bytes:
     """All bytes; or more than so many, where there is no end in sight."""
     pieces: list[bytes] = []
     size = 0
@@ -178,7 +183,7 @@ def _resolve_profile(
 ) -> tuple[AnyArray, bytes | None, tuple[str, ...]]:
     """Colour, the RGB profile that it is coded in (None: sRGB), and notes."""
     if not icc_profile:
-        if colour.dtype.kind == "f":
+        if colour.dtype.kind == "f" and colour.shape[-1] > 1:  # lone floats are mostly masks
             note = f"“{name}” holds floats without a colour profile; they are taken as sRGB-coded."
             return colour, None, (note,)
         return colour, None, ()
@@ -200,7 +205,7 @@ def _coverage(samples: AnyArray) -> FloatArray:
     coverage: FloatArray = colour.sum(axis=-1, dtype=np.float32)
     coverage /= white * np.float32(colour.shape[-1])
     if has_alpha:
-        opacity = samples[..., -1].astype(np.float32) / white
+        opacity = to_unit(samples[..., -1])
         painted = colour[opacity > 0]
         is_one_colour = len(painted) > 0 and bool((painted == painted[0]).all())
         coverage = opacity if opacity.min() < 1 and is_one_colour else coverage * opacity

@@ -9,13 +9,17 @@ from PIL import Image, ImageDraw, ImageFont
 from smart_matte.engine.types import AnyArray, FloatArray, U8Array
 
 HEIGHT_PX = 480
-"""Height that every panel of a sheet is brought to."""
+"""Height that panels of a sheet are brought to."""
+
+WIDEST_PX = 1000
+"""Panels that would be wider at that height stay lower."""
 
 FIT_WIDTH_PX = 2000
 """A row takes as many panels as fit in this width, unless told how many."""
 
 GAP_PX = 12
 CAPTION_PX = 34
+CAPTION_LEFT_PX = 2
 FONT_PX = 19
 SHEET_COLOUR = (32, 33, 36)
 CAPTION_COLOUR = (232, 234, 237)
@@ -37,10 +41,6 @@ BACKGROUND_TINT: Colour = (0.10, 0.10, 0.60)
 QUICK_MASK_TINT: Colour = (1.00, 0.00, 0.00)
 TINT_STRENGTH = 0.5
 
-CHECK_PX = 16
-CHECK_LIGHT = 0.80
-CHECK_DARK = 0.60
-
 
 def contact_sheet(
     panels: Sequence[tuple[str, AnyArray]],
@@ -53,9 +53,10 @@ def contact_sheet(
 
     Args:
         panels: (caption, picture) in reading order, at least one. A picture is gray (H, W) or
-            colour (H, W, 3); float or bool in [0, 1], or uint8. Captions wider than their panel
-            are cut off.
-        height_px: every panel is scaled to this height.
+            colour (H, W, 3); float or bool in [0, 1], or uint8. Captions wider than 1000 px are
+            cut off.
+        height_px: every panel is scaled to this height, or to 1000 px of width where it would
+            be wider.
         columns: panels in a row; as many as fit in 2000 px when None.
 
     Returns:
@@ -66,13 +67,15 @@ def contact_sheet(
     columns = columns or max(1, (FIT_WIDTH_PX - GAP_PX) // (widest_px + GAP_PX))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     width_px = max(sum(tile.width + GAP_PX for tile in row) for row in rows) + GAP_PX
-    row_px = height_px + CAPTION_PX + GAP_PX
-    sheet = Image.new("RGB", (width_px, len(rows) * row_px + GAP_PX), SHEET_COLOUR)
-    for index, row in enumerate(rows):
+    row_heights_px = [max(tile.height for tile in row) + GAP_PX for row in rows]
+    sheet = Image.new("RGB", (width_px, sum(row_heights_px) + GAP_PX), SHEET_COLOUR)
+    top_px = GAP_PX
+    for row, row_height_px in zip(rows, row_heights_px, strict=True):
         left_px = GAP_PX
         for tile in row:
-            sheet.paste(tile, (left_px, GAP_PX + index * row_px))
+            sheet.paste(tile, (left_px, top_px))
             left_px += tile.width + GAP_PX
+        top_px += row_height_px
     return np.asarray(sheet, np.uint8)
 
 
@@ -111,48 +114,25 @@ def over_backdrop(foreground: FloatArray, alpha: FloatArray) -> FloatArray:
     """
     share = np.linspace(0, 1, alpha.shape[0], dtype=np.float32)[:, None, None]
     top, bottom = np.array([BACKDROP_TOP, BACKDROP_BOTTOM], np.float32)
-    return _over(foreground, alpha, top + share * (bottom - top))
-
-
-def over_colour(foreground: FloatArray, alpha: FloatArray, colour: Colour) -> FloatArray:
-    """
-    Composite over one colour.
-
-    Args:
-        foreground: straight colour, float32 (H, W, 3), [0, 1].
-        alpha: float32 (H, W), [0, 1].
-        colour: sRGB-coded, each part in [0, 1].
-    """
-    return _over(foreground, alpha, np.array(colour, np.float32))
-
-
-def over_checkerboard(foreground: FloatArray, alpha: FloatArray) -> FloatArray:
-    """
-    Composite over the gray checks that editors show behind transparent layers.
-
-    Args:
-        foreground: straight colour, float32 (H, W, 3), [0, 1].
-        alpha: float32 (H, W), [0, 1].
-    """
-    rows, columns = np.indices(alpha.shape) // CHECK_PX
-    is_light = (rows + columns) % 2 == 0
-    checks = np.where(is_light, np.float32(CHECK_LIGHT), np.float32(CHECK_DARK))
-    return _over(foreground, alpha, checks[..., None])
-
-
-def _over(foreground: FloatArray, alpha: FloatArray, background: FloatArray) -> FloatArray:
-    """Porter and Duff's over, straight colours; *background* broadcasts to (H, W, 3)."""
-    return background + alpha[..., None] * (foreground - background)
+    backdrop = top + share * (bottom - top)
+    composite: FloatArray = backdrop + alpha[..., None] * (foreground - backdrop)
+    return composite
 
 
 def _captioned(caption: str, picture: AnyArray, height_px: int) -> Image.Image:
-    """One panel: the caption above the picture scaled to a height."""
+    """One panel: the caption above the picture, which is scaled to fit."""
     panel = Image.fromarray(_to_u8(picture)).convert("RGB")
-    width_px = max(1, math.ceil(panel.width * height_px / panel.height))
-    panel = panel.resize((width_px, height_px), Image.Resampling.LANCZOS)
-    tile = Image.new("RGB", (width_px, CAPTION_PX + height_px), SHEET_COLOUR)
+    scale = min(height_px / panel.height, WIDEST_PX / panel.width)
+    size_px = max(1, round(panel.width * scale)), max(1, round(panel.height * scale))
+    panel = panel.resize(size_px, Image.Resampling.LANCZOS)
     font = ImageFont.load_default(FONT_PX)
-    ImageDraw.Draw(tile).text((2, CAPTION_PX // 2), caption, CAPTION_COLOUR, font, anchor="lm")
+    width_px = max(
+        panel.width, min(WIDEST_PX, math.ceil(font.getlength(caption)) + 2 * CAPTION_LEFT_PX)
+    )
+    tile = Image.new("RGB", (width_px, CAPTION_PX + panel.height), SHEET_COLOUR)
+    ImageDraw.Draw(tile).text(
+        (CAPTION_LEFT_PX, CAPTION_PX // 2), caption, CAPTION_COLOUR, font, anchor="lm"
+    )
     tile.paste(panel, (0, CAPTION_PX))
     return tile
 

@@ -19,6 +19,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from smart_matte.engine.types import AnyArray, U8Array
+from smart_matte.pictures.picture import white_level
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0")
 """The first bytes of classic TIFF, little and big-endian, and of BigTIFF; Pillow has no other."""
@@ -60,7 +61,7 @@ ROOM = 1 << 24
 
 WRITE_STRIP_BYTES = 1 << 20
 WRITE_LEVEL = 3
-"""zlib's: half the time of the usual 6 for 3 % more bytes."""
+"""zlib's: up to twice as fast as the usual 6, for 14 % more bytes at most (measured)."""
 LARGEST_FILE = 2**32 - 1
 """Offsets have 32 bits."""
 
@@ -117,7 +118,7 @@ def read_plain_tiff(data: bytes, tags: ImageFileDirectory_v2) -> PlainTiff:
         ValueError, OSError: the file is damaged.
     """
     samples = _read_samples(data, tags)
-    white = float(np.iinfo(samples.dtype).max) if samples.dtype.kind == "u" else 1.0
+    white = white_level(samples.dtype)
     was_wider = samples.dtype.itemsize > 4 or samples.dtype == np.uint32  # noqa: PLR2004
     if samples.dtype == np.uint32:
         samples, white = (samples / white).astype(np.float32), 1.0
@@ -142,6 +143,9 @@ def encode_tiff(samples: AnyArray, icc_profile: bytes | None) -> bytes:
     """
     Encode a TIFF, deflated, with straight alpha.
 
+    Floats go without their predictor, which few readers know; Pillow has float gray, but no float
+    colours in whatever form.
+
     Args:
         samples: uint8, uint16 or float32 (H, W, 1 to 4): gray or RGB, alpha last.
         icc_profile: the profile to embed.
@@ -151,10 +155,9 @@ def encode_tiff(samples: AnyArray, icc_profile: bytes | None) -> bytes:
     """
     height, width, channels = samples.shape
     is_float = samples.dtype.kind == "f"
-    predictor = FLOAT_BYTES if is_float else DIFFERENCES
     rows = max(1, WRITE_STRIP_BYTES // samples[0].nbytes)
     strips = [
-        zlib.compress(_predicted(samples[top : top + rows], predictor), WRITE_LEVEL)
+        zlib.compress(_packed_rows(samples[top : top + rows]), WRITE_LEVEL)
         for top in range(0, height, rows)
     ]
     tags: dict[int, Sequence[int] | bytes] = {
@@ -166,7 +169,7 @@ def encode_tiff(samples: AnyArray, icc_profile: bytes | None) -> bytes:
         SAMPLES: [channels],
         ROWS_PER_STRIP: [rows],
         PLANAR: [1],
-        PREDICTOR: [predictor],
+        PREDICTOR: [NO_PREDICTOR if is_float else DIFFERENCES],
         SAMPLE_FORMAT: [FLOAT if is_float else UNSIGNED] * channels,
     }
     if channels in (2, 4):
@@ -302,16 +305,12 @@ def _undo_predictor(packed: U8Array, tiles: _Tiles, tags: ImageFileDirectory_v2)
     return packed.view(stored).reshape(shape).astype(native)
 
 
-def _predicted(samples: AnyArray, predictor: int) -> bytes:
-    """Rows as TIFF's predictors want them before compression, little-endian."""
-    if predictor == FLOAT_BYTES:
-        height, width, channels = samples.shape
-        big_endian = samples.astype(samples.dtype.newbyteorder(">")).view(np.uint8)
-        planes = big_endian.reshape(height, width * channels, -1).swapaxes(1, 2)
-        samples = planes.reshape(height, -1, channels)
-    first = np.zeros_like(samples[:, :1])
-    differences = np.diff(samples, axis=1, prepend=first)  # of unsigned integers: modulo 2**n
-    return differences.astype(samples.dtype.newbyteorder("<")).tobytes()
+def _packed_rows(samples: AnyArray) -> bytes:
+    """Rows as they are compressed, little-endian: integers as differences."""
+    if samples.dtype.kind == "u":
+        first = np.zeros_like(samples[:, :1])
+        samples = np.diff(samples, axis=1, prepend=first)  # modulo 2**n
+    return samples.astype(samples.dtype.newbyteorder("<")).tobytes()
 
 
 def _find_alpha(

@@ -1,8 +1,9 @@
 """How weights come into the store: fetched from their publishers, or imported from the user."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from smart_matte.errors import WeightsError
 from smart_matte.weights import licences, store
@@ -11,13 +12,27 @@ from smart_matte.weights.files import require_free_bytes, sha256_of
 from smart_matte.weights.manifest import Entry, WeightsFile, entries, find_entry
 from smart_matte.weights.store import Installed
 
+if TYPE_CHECKING:
+    from smart_matte.weights.store import StateDict
+
+Check = Callable[[str, "StateDict"], None]
+"""Given an entry's name and its tensors before they are kept; raises WeightsError against them."""
+
 
 def ignore_progress(file_name: str, bytes_done: int, bytes_total: int) -> None:
     """Tell nobody."""
 
 
+def check_nothing(name: str, state_dict: "StateDict") -> None:
+    """Let any tensors pass."""
+
+
 def fetch(
-    name: str, progress: Progress = ignore_progress, *, accept_licence: bool = False
+    name: str,
+    progress: Progress = ignore_progress,
+    *,
+    check: Check = check_nothing,
+    accept_licence: bool = False,
 ) -> Installed:
     """
     Download an entry's files, verify and convert them; do nothing where that is done already.
@@ -28,19 +43,21 @@ def fetch(
     Args:
         name: of the entry.
         progress: told (file name, bytes so far, bytes in all); may raise to stop.
+        check: has the last word on the tensors; ``loading.check_weights`` knows the networks.
         accept_licence: whether the user accepts a licence that forbids commercial use.
 
     Raises:
         WeightsError: no such entry, its licence was not accepted, no address delivered its
             files, or the disk is full. What was downloaded is kept for the next try.
     """
-    return fetch_entry(find_entry(name), progress, accept_licence=accept_licence)
+    return fetch_entry(find_entry(name), progress, check=check, accept_licence=accept_licence)
 
 
 def fetch_entry(
     entry: Entry,
     progress: Progress = ignore_progress,
     *,
+    check: Check = check_nothing,
     accept_licence: bool = False,
     patience: Patience = PATIENCE,
 ) -> Installed:
@@ -62,11 +79,15 @@ def fetch_entry(
         require_free_bytes(downloads, missing_bytes + entry.bytes)
         for file, path in zip(entry.files, originals, strict=True):
             download(file, path, progress, patience)
-        return _install(entry, originals)
+        return _install(entry, originals, check)
 
 
 def import_files(
-    paths: Iterable[Path], name: str | None = None, *, accept_licence: bool = False
+    paths: Iterable[Path],
+    name: str | None = None,
+    *,
+    check: Check = check_nothing,
+    accept_licence: bool = False,
 ) -> list[Installed]:
     """
     Install files that the user already has, which stay where they are.
@@ -76,14 +97,15 @@ def import_files(
             enough where the other lies beside it.
         name: take the files as this entry whatever their SHA-256, for a variant of one's own;
             None recognises published files by their SHA-256.
+        check: has the last word on the tensors; ``loading.check_weights`` knows the networks.
         accept_licence: whether the user accepts licences that forbid commercial use.
 
     Returns:
         What was installed.
 
     Raises:
-        WeightsError: a file is not recognised, incomplete, damaged, its licence was not accepted,
-            or the disk is full.
+        WeightsError: a file is not recognised, incomplete, damaged, holds other tensors, its
+            licence was not accepted, or the disk is full. What was installed before stays.
     """
     paths = [path.expanduser().absolute() for path in paths]
     for path in paths:
@@ -95,7 +117,7 @@ def import_files(
     installed = []
     for entry, originals in found:
         with store.locked(entry.name):
-            installed.append(_install(entry, originals))
+            installed.append(_install(entry, originals, check))
     return installed
 
 
@@ -104,13 +126,15 @@ def _downloads(entry: Entry) -> Path:
     return store.folder() / "downloads" / entry.name
 
 
-def _install(entry: Entry, originals: Sequence[Path]) -> Installed:
+def _install(entry: Entry, originals: Sequence[Path], check: Check) -> Installed:
     from smart_matte.weights.convert import convert  # noqa: PLC0415  (torch takes seconds to import)
 
     sources = {path.name: sha256_of(path) for path in originals}
+    state_dict = convert(entry.format, originals)
+    check(entry.name, state_dict)
     installed = store.keep(
         entry,
-        convert(entry.format, originals),
+        state_dict,
         sources,
         verified_source=list(sources.values()) == [file.sha256 for file in entry.files],
     )
@@ -124,9 +148,10 @@ def _recognise(paths: Sequence[Path]) -> list[tuple[Entry, list[Path]]]:
     for path in paths:
         matches = [(match, file) for file in _files_at(path) if (match := _match(file))]
         if not matches:
+            trouble = "holds" if path.is_dir() else "is"
             raise WeightsError(
-                f"{path} is none of the published weights files; to use a variant of your own,"
-                " say which weights it replaces: --as NAME"
+                f"{path} {trouble} none of the published weights files; to use a variant of your"
+                " own, name its file and say which weights it replaces: --as NAME"
             )
         for (entry, wanted), file in matches:
             found.setdefault(entry, {})[wanted] = file

@@ -27,6 +27,8 @@ from smart_matte.weights.manifest import Entry, entries, find_entry
 if TYPE_CHECKING:
     import torch
 
+    StateDict = dict[str, torch.Tensor]
+
 FOLDER_VARIABLE = "SMART_MATTE_WEIGHTS"
 CONVERTER = 1  # raised when converted files must be made anew
 
@@ -102,6 +104,16 @@ def path_of(name: str) -> Path:
     return folder() / f"{name}.safetensors"
 
 
+def fingerprint(name: str) -> tuple[str | int, ...]:
+    """Tell one installed file from the next: it changes with the folder and with every import."""
+    path = path_of(name)
+    try:
+        found = path.stat()
+    except OSError:
+        return (str(path),)
+    return str(path), found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def is_installed(name: str) -> bool:
     """
     Whether an entry can be loaded, as far as a quick look tells.
@@ -112,7 +124,7 @@ def is_installed(name: str) -> bool:
     return look(find_entry(name).name).kind == "installed"
 
 
-def load_state_dict(name: str) -> "dict[str, torch.Tensor]":
+def load_state_dict(name: str) -> "StateDict":
     """
     Load the tensors of an installed entry, after a quick look at size and header.
 
@@ -140,9 +152,9 @@ def look(name: str, *, whole: bool = False) -> State:
         whole: also read the whole file and compare its SHA-256.
     """
     path = path_of(name)
-    if not _facts_path(name).exists():  # written last, so an installation stopped midway is none
-        return State(name, "missing", "not installed")
     try:
+        if not _facts_path(name).exists():  # written last: an installation stopped midway is none
+            return State(name, "missing", "not installed")
         installed = _read_facts(name)
     except (OSError, ValueError, TypeError):
         return State(name, "broken", "broken (what is noted about them can't be read)")
@@ -173,7 +185,7 @@ def verify(names: list[str] | None = None) -> list[State]:
 
 def keep(
     entry: Entry,
-    tensors: "dict[str, torch.Tensor]",
+    tensors: "StateDict",
     sources: dict[str, str],
     *,
     verified_source: bool,

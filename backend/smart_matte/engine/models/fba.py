@@ -22,7 +22,7 @@ Source: Forte and Pitié, "F, B, Alpha Matting", arXiv:2003.07711; names, sizes 
 the authors' code and checkpoint, https://github.com/MarcoForte/FBA_Matting.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, product
 from typing import cast
 
@@ -63,7 +63,7 @@ def build_fba(state_dict: Mapping[str, Tensor]) -> "FBA":
     """
     with torch.device("meta"):  # shapes alone: the memory comes with the weights
         network = FBA()
-    _check_weights(state_dict, network.state_dict())
+    check_weights("fba", state_dict, network.state_dict())
     network.load_state_dict(state_dict, assign=True)
     for module in network.modules():
         if isinstance(module, StandardisedConv2d):
@@ -71,19 +71,38 @@ def build_fba(state_dict: Mapping[str, Tensor]) -> "FBA":
     return network.eval().requires_grad_(requires_grad=False)
 
 
-def _check_weights(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Name the first tensor that doesn't fit."""
-    for name, tensor in expected.items():
-        if name not in given:
-            raise WeightsError(f"These are not the weights of FBA Matting: {name} is missing.")
-        if given[name].shape != tensor.shape:
-            raise WeightsError(
-                f"These are not the weights of FBA Matting: {name} should be "
-                f"{tuple(tensor.shape)} but is {tuple(given[name].shape)}."
-            )
-    for name in given:
-        if name not in expected:
-            raise WeightsError(f"These are not the weights of FBA Matting: they hold {name}.")
+def check_weights(name: str, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """
+    Make sure that tensors are those of a network before it loads them.
+
+    Args:
+        name: of the weights, as the user knows them.
+        given: the tensors at hand.
+        expected: the network's own, all of floating-point numbers, which may have no memory.
+
+    Raises:
+        WeightsError: names the first tensor that is missing, has another shape, holds no
+            floating-point numbers or is unknown.
+    """
+    misfit = next(_find_misfits(given, expected), None)
+    if misfit is not None:
+        raise WeightsError(
+            f"These are not the weights of {name}: {misfit}; import another file, or run:"
+            f" smart-matte weights fetch {name}"
+        )
+
+
+def _find_misfits(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Iterator[str]:
+    """Say what is wrong with each tensor that doesn't fit, in the network's order."""
+    for key, tensor in expected.items():
+        if key not in given:
+            yield f"{key} is missing"
+        elif given[key].shape != tensor.shape:
+            yield f"{key} should be {tuple(tensor.shape)} but is {tuple(given[key].shape)}"
+        elif not given[key].is_floating_point():
+            kind = str(given[key].dtype).removeprefix("torch.")
+            yield f"{key} should hold floating-point numbers but holds {kind}"
+    yield from (f"they hold {key}, which is unknown" for key in given if key not in expected)
 
 
 class FBA(nn.Module):
