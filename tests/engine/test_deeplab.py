@@ -295,5 +295,5 @@ def test_weights_of_something_else_are_refused(name: str, damage: str) -> None:
         build_segmenter(name, state_dict)
     sentence = str(caught.value)
     assert sentence.startswith(f"These are not the weights of {name}")
-    assert damage in {"empty", "another"} or f"“{key}”" in sentence
+    assert damage in {"empty", "another"} or key in sentence
     assert "\n" not in sentence

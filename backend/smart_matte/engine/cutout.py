@@ -211,9 +211,12 @@ def _find_subject(
         return None
     if engines.segmenter is None:
         if selection is None:
+            wanted = NETWORK_SEGMENTERS[0]
+            cure = f"run: smart-matte weights fetch {wanted}"
+            reasons = (fall.why for fall in engines.fallbacks if fall.wanted in NETWORK_SEGMENTERS)
             raise SelectionError(
-                "Without a selection a segmentation network is needed: draw a rough selection,"
-                f" or run “smart-matte weights fetch {NETWORK_SEGMENTERS[0]}” once."
+                "Without a selection a segmentation network is needed; draw a rough selection."
+                f" For {wanted}: {next(reasons, cure)}"
             )
         _report_ignored(options, report)
         return None
