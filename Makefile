@@ -2,6 +2,7 @@
 # make test    set up what the tests need and run them
 # make check   formatter, linter, types
 # make bench   the figures of docs/benchmarks.md
+# make soak    the figures of docs/reliability.md
 # make clean   forget the environment
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "smart_matte.pictures": ("pictures", "engine.types", "errors"),
     "smart_matte.loading": ("engine", "weights", "errors"),
     "smart_matte.api": ("engine", "loading", "errors"),
+    "smart_matte.service": ("service", "engine", "loading", "weights", "errors"),
     "smart_matte.evaluation": (
         "evaluation",
         "engine",

@@ -7,14 +7,13 @@ import os
 import secrets
 import stat
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from smart_matte_link.errors import LinkError, ProtocolError
-from smart_matte_link.messages import Bytes16, Bytes32, Count, Name
+from smart_matte_link.messages import ConnectionInfo
 from smart_matte_link.processes import start_of_process
-from smart_matte_link.strict_json import JSON_BYTES_MAX, Between, from_json, to_json
+from smart_matte_link.strict_json import JSON_BYTES_MAX, from_json, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,34 +24,6 @@ FOLDER_VARIABLE = "SMART_MATTE_RUNTIME"
 FILE_NAME = "connection.json"
 OTHERS = 0o077
 """The permission bits of everybody but the owner."""
-
-
-@dataclass(frozen=True)
-class ConnectionInfo:
-    """
-    What the connection file says; docs/protocol.md, section 1.
-
-    Attributes:
-        specification: version of the protocol's specification.
-        pid: the backend's process.
-        started: when that process started (processes.start_of_process).
-        endpoint: "ipc://PATH" or "tcp://127.0.0.1:PORT".
-        token: 32 bytes in hexadecimal, new at every start.
-        backend_version: the backend's own version.
-        epoch: 16 bytes in hexadecimal, new at every start.
-    """
-
-    specification: Name
-    pid: Count
-    started: Name
-    endpoint: Annotated[str, Between(1, 300)]
-    token: Bytes32
-    backend_version: Name
-    epoch: Bytes16
-
-    def is_running(self) -> bool:
-        """Whether the process that wrote the file is still there."""
-        return start_of_process(self.pid) == self.started
 
 
 def runtime_folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -149,16 +120,23 @@ def read_connection(folder: Path) -> ConnectionInfo | None:
         return None
     except OSError as error:
         raise _not_private(f"{path} can't be opened: {error.strerror}.") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _not_private(f"{path} is no file.")
         _check_owner(path, status)
-        encoded = file.read(JSON_BYTES_MAX + 1)
+        encoded = os.read(descriptor, JSON_BYTES_MAX + 1)
+    finally:
+        os.close(descriptor)
     try:
         return from_json(ConnectionInfo, encoded)
     except ProtocolError:
         return None
+
+
+def is_running(info: ConnectionInfo) -> bool:
+    """Whether the very process that wrote the file is still there."""
+    return start_of_process(info.pid) == info.started
 
 
 def remove_connection(folder: Path, info: ConnectionInfo) -> None:

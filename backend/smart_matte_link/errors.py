@@ -3,21 +3,6 @@
 from __future__ import annotations
 
 
-class ProtocolError(Exception):
-    """
-    What the other side sent, or was to be sent, breaks the protocol.
-
-    Attributes:
-        code: one of messages.ERROR_CODES, "bad_message", "bad_geometry" or "version".
-        sentence: what is wrong, for the log and for the other side.
-    """
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
-        self.sentence = sentence
-
-
 class LinkError(Exception):
     """
     A request failed; ``str(error)`` is what to show to the user.
@@ -37,3 +22,11 @@ class LinkError(Exception):
         self.sentence = sentence
         self.hint = hint
         self.retry_after_s = retry_after_s
+
+
+class ProtocolError(LinkError):
+    """
+    What the other side sent, or was to be sent, breaks the protocol.
+
+    The code is "bad_message", "bad_geometry" or "version".
+    """

@@ -1,4 +1,4 @@
-"""Every message between the editors, the broker and the worker; docs/protocol.md explains them."""
+"""Every message between editors, broker and worker, as docs/protocol.md specifies them."""
 # ruff: noqa: FA100  (strict_json reads these annotations while running, also in Python 3.9)
 
 import secrets
@@ -82,6 +82,19 @@ Bytes32 = Annotated[str, HexBytes(32)]
 Order = Annotated[str, OneOf(tuple(CHANNELS), "bad_geometry")]
 Sample = Annotated[str, OneOf(tuple(SAMPLE_BYTES), "bad_geometry")]
 Encoding = Annotated[str, OneOf(ENCODINGS, "bad_geometry")]
+
+
+@dataclass(frozen=True)
+class ConnectionInfo:
+    """What the connection file says; connection.py reads and writes it."""
+
+    specification: Name
+    pid: Count
+    started: Name
+    endpoint: Annotated[str, Between(1, 300)]
+    token: Bytes32
+    backend_version: Name
+    epoch: Bytes16
 
 
 # Parts of bodies ---------------------------------------------------------------------------------

@@ -111,10 +111,10 @@ class Dealer:
         Raises:
             PeerLostError: the other side hung up.
         """
-        self._socket.settimeout(max(timeout_s, 1e-3))
         try:
+            self._socket.settimeout(timeout_s)
             return bool(self._socket.recv(1, socket.MSG_PEEK)) or _lost()
-        except socket.timeout:  # noqa: UP041  (another class than TimeoutError in Python 3.9)
+        except (socket.timeout, BlockingIOError):
             return False
         except OSError as error:
             _lost(error)
@@ -152,7 +152,7 @@ class Dealer:
             self._socket.settimeout(seconds_left(deadline))
             try:
                 count = self._socket.recv_into(view)
-            except socket.timeout:  # noqa: UP041  (another class than TimeoutError in Python 3.9)
+            except socket.timeout:
                 raise PeerLateError("The backend took too long.") from None
             except OSError as error:
                 _lost(error)
@@ -213,7 +213,7 @@ class Dealer:
             self._socket.settimeout(seconds_left(deadline))
             try:
                 count = _send_some(self._socket, views)
-            except socket.timeout:  # noqa: UP041  (another class than TimeoutError in Python 3.9)
+            except socket.timeout:
                 raise PeerLateError("The backend did not read in time.") from None
             except OSError as error:
                 _lost(error)
@@ -233,7 +233,7 @@ def _connect(endpoint: str, deadline: float) -> socket.socket:
     scheme, _, address = endpoint.partition("://")
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    if scheme == "ipc" and hasattr(socket, "AF_UNIX"):
+    if scheme == "ipc" and address and hasattr(socket, "AF_UNIX"):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         target: str | tuple[str, int] = address
     elif scheme == "tcp" and host in LOOPBACK and port.isdecimal():
@@ -248,7 +248,7 @@ def _connect(endpoint: str, deadline: float) -> socket.socket:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
         connection.settimeout(seconds_left(deadline))
         connection.connect(target)
-    except socket.timeout:  # noqa: UP041  (another class than TimeoutError in Python 3.9)
+    except socket.timeout:
         connection.close()
         raise PeerLateError("The backend took too long to take the connection.") from None
     except (OSError, OverflowError) as error:

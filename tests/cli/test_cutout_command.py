@@ -20,7 +20,10 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 @pytest.fixture(scope="session")
 def smart_matte(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run the command in a process of its own, with an empty weights folder."""
-    environment = os.environ | {"SMART_MATTE_WEIGHTS": str(tmp_path_factory.mktemp("weights"))}
+    environment = os.environ | {
+        "SMART_MATTE_WEIGHTS": str(tmp_path_factory.mktemp("weights")),
+        "SMART_MATTE_NO_BACKEND": "1",
+    }
 
     def run(*arguments: object, **settings: object) -> subprocess.CompletedProcess[bytes]:
         command = [str(Path(sys.executable).with_name("smart-matte")), *map(str, arguments)]

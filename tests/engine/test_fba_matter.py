@@ -1,5 +1,6 @@
 """Where the network runs, in how many pieces, and what happens when memory is short."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from smart_matte.engine.fusion import fuse_fba, restore_known
 from smart_matte.engine.models.fba import FBA, build_fba
 from smart_matte.engine.runtime import Network
 from smart_matte.engine.types import FloatArray, ignore_progress
-from smart_matte.errors import Cancelled, PictureError
+from smart_matte.errors import Cancelled
 from smart_matte.weights import store
 
 
@@ -45,10 +46,10 @@ class ScarceMemory(Network):
         self.device = device
         self._max_pixels, self._words = max_pixels, words
 
-    def __call__(self, *inputs: FloatArray) -> FloatArray:
+    def __call__(self, *inputs: FloatArray, progress: Callable[[float], None]) -> FloatArray:
         if inputs[0][0, 0].size > self._max_pixels:
             raise RuntimeError(self._words)
-        return self._on_cpu(*inputs)
+        return self._on_cpu(*inputs, progress=progress)
 
 
 def make_scene(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -216,7 +217,7 @@ def test_the_cpu_takes_over_when_the_smallest_tiles_are_too_large():
 
 def test_too_little_memory_everywhere_is_one_sentence():
     matter = FbaMatter(ScarceMemory(PixelByPixel(), "cpu", 1, "can't allocate memory"))
-    with pytest.raises(PictureError, match="too little memory"):
+    with pytest.raises(MemoryError, match="too little memory"):
         matter.matte(*make_scene(64, 64), ignore_progress)
 
 

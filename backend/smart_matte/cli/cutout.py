@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBar
 
+from smart_matte.cli.compute import open_compute
 from smart_matte.cli.inputs import Job, find_jobs, find_selection
 from smart_matte.cli.picture_job import Results, Target, cut_out_picture, write_cutout_to
 from smart_matte.engine.options import MATTERS, RECIPES, SEGMENTERS, TRIMAPS, Options
@@ -99,7 +100,10 @@ class Outcome:
               type=click.FloatRange(min=0, min_open=True),
               help="Refuse larger pictures.")  # fmt: skip
 @click.option(
-    "--no-backend", is_flag=True, envvar="SMART_MATTE_NO_BACKEND", help="Compute in this process."
+    "--no-backend",
+    is_flag=True,
+    envvar="SMART_MATTE_NO_BACKEND",
+    help="Compute in this process, not in the backend that stays ready.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 def cutout_command(
@@ -133,7 +137,6 @@ def cutout_command(
       smart-matte cutout "scans/*.tif" -o out/ --matter closed-form --json
       cat photo.jpg | smart-matte cutout - -s rough.png -o - > cutout.png
     """  # noqa: D301  (click's mark for lines to leave alone)
-    del no_backend  # every job computes in this process until there is a service
     options = _make_options(recipe, choices)
     if not math.isfinite(max_megapixels):
         raise OptionError(f"--max-megapixels is {max_megapixels}; give a number.")
@@ -144,14 +147,16 @@ def cutout_command(
             "Standard output takes one cut-out and nothing else; give a folder with --output."
         )
 
-    def run(job: Job, progress: Progress) -> Results:
-        selected = find_selection(selection, job)
-        how: Any = {"options": options, "max_megapixels": max_megapixels, "progress": progress}
-        if target is None:
-            return write_cutout_to(_standard_output(), job, selected, **how)
-        return cut_out_picture(job, selected, target, **how)
+    with open_compute(use_backend=not no_backend) as compute:
+        how: Any = {"compute": compute, "options": options, "max_megapixels": max_megapixels}
 
-    outcomes, is_stopped = _run_all(jobs, run, quiet=as_json)
+        def run(job: Job, progress: Progress) -> Results:
+            selected = find_selection(selection, job)
+            if target is None:
+                return write_cutout_to(_standard_output(), job, selected, progress=progress, **how)
+            return cut_out_picture(job, selected, target, progress=progress, **how)
+
+        outcomes, is_stopped = _run_all(jobs, run, quiet=as_json)
     if as_json:
         click.echo(json.dumps({"pictures": [outcome.as_dict() for outcome in outcomes]}, indent=2))
     elif len(jobs) > 1:

@@ -6,6 +6,7 @@ import click
 import cv2
 import numpy as np
 
+from smart_matte.api import cutout
 from smart_matte.cli.inputs import Job
 from smart_matte.cli.picture_job import Target, cut_out_picture
 from smart_matte.engine.options import Options
@@ -50,6 +51,7 @@ def demo_command(*, output: Path, overwrite: bool) -> None:
             Job(picture, name),
             selection,
             target,
+            compute=cutout,
             options=Options(),
             max_megapixels=MAX_MEGAPIXELS,
             progress=ignore_progress,

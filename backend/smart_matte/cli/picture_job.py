@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from smart_matte.api import cutout
+from smart_matte.cli.compute import Compute
 from smart_matte.cli.inputs import Job
 from smart_matte.engine.cutout import Cutout
 from smart_matte.engine.options import Options
@@ -64,6 +64,7 @@ def cut_out_picture(
     selection: Path | None,
     target: Target,
     *,
+    compute: Compute,
     options: Options,
     max_megapixels: float,
     progress: Progress,
@@ -79,7 +80,7 @@ def cut_out_picture(
     files = _name_files(job, picture, target)
     make_folder(target.folder)
     check_targets(files.values(), overwrite=target.overwrite)
-    done = _compute(picture, selection, options, progress)
+    done = _compute(picture, selection, compute, options, progress)
     profile = picture.icc_profile
     pictures = [
         PictureFile(files["alpha"], done.alpha),
@@ -98,13 +99,14 @@ def write_cutout_to(
     job: Job,
     selection: Path | None,
     *,
+    compute: Compute,
     options: Options,
     max_megapixels: float,
     progress: Progress,
 ) -> Results:
     """Cut one picture out and write only the cut-out, to a stream; errors as cut_out_picture."""
     picture = _read(job, max_megapixels)
-    done = _compute(picture, selection, options, progress)
+    done = _compute(picture, selection, compute, options, progress)
     write_picture(stream, done.foreground, alpha=done.alpha, icc_profile=picture.icc_profile)
     return Results({}, done.cutout.report, picture.notes)
 
@@ -116,7 +118,11 @@ def _read(job: Job, max_megapixels: float) -> Picture:
 
 
 def _compute(
-    picture: Picture, selection: Path | None, options: Options, progress: Progress
+    picture: Picture,
+    selection: Path | None,
+    compute: Compute,
+    options: Options,
+    progress: Progress,
 ) -> _Computed:
     srgb = to_srgb(picture)
     shape = (srgb.shape[0], srgb.shape[1])
@@ -124,7 +130,7 @@ def _compute(
     with_alpha = srgb
     if picture.alpha is not None:
         with_alpha = np.dstack([srgb, to_unit(picture.alpha)])
-    result = cutout(with_alpha, coverage, options, progress)
+    result = compute(with_alpha, coverage, options, progress)
     foreground = foreground_to_own_space(picture, srgb, result.foreground, result.is_unknown)
     return _Computed(
         picture, srgb, coverage, result, foreground, from_unit(result.alpha, foreground.dtype)

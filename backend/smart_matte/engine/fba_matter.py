@@ -1,6 +1,8 @@
 """FBA Matting on a picture of any size: where its network runs, and in how many pieces."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -9,7 +11,6 @@ from smart_matte.engine.fusion import fuse_fba, restore_known
 from smart_matte.engine.matting import Matte
 from smart_matte.engine.runtime import Network
 from smart_matte.engine.types import BoolArray, FloatArray, Progress
-from smart_matte.errors import PictureError
 
 HALO_PX = 248
 """How far the network's convolutions look around a pixel: 240 px, and on to a multiple of 8."""
@@ -83,7 +84,7 @@ class FbaMatter:
         Estimate alpha and both colours, see Matter; in known pixels both are the image's own.
 
         Raises:
-            PictureError: even the CPU has too little memory.
+            MemoryError: even the CPU has too little memory.
         """
         max_pixels, shortage = self._max_pixels, ""
         while True:
@@ -95,7 +96,7 @@ class FbaMatter:
             max_pixels = max(tile.pixels for tile in tiles) // 2
             if max_pixels < SMALLEST_TILE_PX**2:
                 if self.device == "cpu":
-                    raise PictureError(
+                    raise MemoryError(
                         "There is too little memory to matte this picture: close other programs,"
                         " or try a smaller picture."
                     )
@@ -108,10 +109,14 @@ class FbaMatter:
         """Matte the tiles; None when the device has too little memory for them."""
         alpha, foreground, background = trimap.copy(), image.copy(), image.copy()
         done, total = 0, sum(tile.pixels for tile in tiles)
+
+        def tell(before: int, pixels: int, fraction: float) -> None:
+            progress("matting", (before + fraction * pixels) / total)
+
         for tile in tiles:
-            progress("matting", done / total)
+            tell(done, tile.pixels, 0.0)
             try:
-                predicted = self._predict(image, trimap, tile)
+                predicted = self._predict(image, trimap, tile, partial(tell, done, tile.pixels))
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
@@ -126,7 +131,11 @@ class FbaMatter:
         return Matte(*restore_known(image, trimap, alpha, foreground, background), len(tiles))
 
     def _predict(
-        self, image: FloatArray, trimap: FloatArray, tile: Tile
+        self,
+        image: FloatArray,
+        trimap: FloatArray,
+        tile: Tile,
+        progress: Callable[[float], None],
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Alpha, foreground and background in the tile's core, before fusion."""
         padded, padded_trimap = pad_to_stride(image[tile.seen], trimap[tile.seen])
@@ -138,7 +147,9 @@ class FbaMatter:
         inner = padded_trimap[rows, columns]
         wanted[0, 0, rows, columns] = (inner != 0) & (inner != 1)
         features = encode_inputs(padded, padded_trimap)
-        output = self._network(padded.transpose(2, 0, 1)[np.newaxis], features[np.newaxis], wanted)
+        output = self._network(
+            padded.transpose(2, 0, 1)[np.newaxis], features[np.newaxis], wanted, progress=progress
+        )
         core_output = output[0, :, rows, columns].transpose(1, 2, 0)
         return core_output[..., 0], core_output[..., 1:4], core_output[..., 4:]
 

@@ -1,0 +1,85 @@
+"""Logs are small, for their owner, and never in the way; time survives a pause."""
+
+import errno
+import io
+import logging
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smart_matte.service import log as log_module
+from smart_matte.service.clock import STEP_MAX_S, LoopClock
+from smart_matte.service.log import open_log
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level, raising = root.handlers[:], root.level, logging.raiseExceptions
+    yield
+    for handler in root.handlers:
+        if handler not in before:
+            handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.raiseExceptions = raising
+
+
+def test_a_log_and_its_folder_are_for_the_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "broker.log"
+    before = os.umask(0)
+    try:
+        assert open_log(path) == path
+    finally:
+        os.umask(before)
+    logging.getLogger("x").info("a line")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert "a line" in path.read_text()
+
+
+def test_old_lines_make_room_for_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "FILE_BYTES_MAX", 1000)
+    path = tmp_path / "broker.log"
+    open_log(path)
+    for number in range(200):
+        logging.getLogger("x").info("line %d", number)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 5
+    assert max(file.stat().st_size for file in files) <= 1000
+    assert "line 199" in path.read_text()
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_a_place_that_takes_no_log_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert open_log(tmp_path / "file" / "broker.log") is None
+    logging.getLogger("x").info("nowhere")
+
+
+class FullDisk(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    open_log(tmp_path / "broker.log")
+    handler = logging.getLogger().handlers[-1]
+    handler.setStream(FullDisk()).close()
+    logging.getLogger("x").info("a line")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_pause_counts_for_no_more_than_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = LoopClock()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3600)
+    clock.advance()
+    assert clock.now == STEP_MAX_S
+    monkeypatch.setattr(time, "monotonic", lambda: now + 3600.5)
+    clock.advance()
+    assert clock.now == STEP_MAX_S + 0.5
