@@ -1,6 +1,7 @@
 """Imports go one way: docs/architecture.md has the picture."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,8 @@ def test_a_module_imports_only_what_its_part_may(path: Path) -> None:
     for imported in imported_modules(path):
         if is_within(imported, "smart_matte"):
             inner = imported.removeprefix("smart_matte").removeprefix(".")
+            if inner in {"", "__version__"}:  # the package itself imports nothing until asked
+                continue
             assert any(is_within(inner, part) for part in allowed), f"{name} imports {imported}"
 
 
@@ -86,6 +89,18 @@ def test_torch_stays_with_the_models_the_runtime_and_the_weights(path: Path) -> 
 def test_the_link_imports_the_standard_library_and_nothing_else(path: Path) -> None:
     own = {"smart_matte_link", *sys.stdlib_module_names}
     assert {imported.split(".")[0] for imported in imported_modules(path)} <= own
+
+
+def test_the_broker_loads_nothing_heavy() -> None:
+    heavy = ("numpy", "torch", "cv2", "PIL", "pymatting")
+    program = (
+        "import sys, smart_matte.service.__main__;"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    result = subprocess.run(  # noqa: S603  (our own program)
+        [sys.executable, "-c", program], capture_output=True, check=True, timeout=60
+    )
+    assert result.stdout.decode().strip() == "[]"
 
 
 def test_every_file_is_looked_at() -> None:

@@ -1,16 +1,11 @@
-"""Fixtures for the link: a folder for sockets, and backends that follow a script."""
+"""Fixture for the link: a folder for sockets."""
 
-import importlib.util
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-if importlib.util.find_spec("smart_matte_link") is None:
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "backend"))
 
 
 @pytest.fixture

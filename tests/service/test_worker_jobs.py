@@ -247,6 +247,16 @@ def test_only_what_was_to_be_kept_and_still_is_can_be_refined(worker: Harness) -
     assert worker.run(Refine(kept[2].hex(), (wanted,))).error.code == "not_kept"
 
 
+def test_cancelling_an_ended_job_forgets_what_was_kept_of_it(worker: Harness) -> None:
+    wanted = Output("alpha", "GRAY", "u8")
+    left, kept = new_job_id(), new_job_id()
+    for source in (left, kept):
+        worker.run(*job(picture("RGB", "u8"), "RGB", wanted, keep=True), source)
+    worker.send(Cancel(), left)
+    assert worker.run(Refine(left.hex(), (wanted,))).error.code == "not_kept"
+    worker.run(Refine(kept.hex(), (wanted,))).planes()
+
+
 def test_facts_say_what_is_loaded_until_it_is_unloaded(worker: Harness) -> None:
     worker.run(*job(picture("RGB", "u8"), "RGB", Output("alpha", "GRAY", "u8")))
     facts = worker.wait_for(MessageType.FACTS).body

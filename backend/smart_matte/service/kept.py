@@ -71,6 +71,10 @@ class Kept:
             self.keep(job, kept)
         return kept
 
+    def forget(self, job: bytes) -> None:
+        """Forget what is kept under this id, if anything is."""
+        self._jobs.pop(job, None)
+
     def seconds_left(self) -> float | None:
         """Until ``drop_idle`` has something to do; None when there is nothing to drop."""
         if not self._jobs:

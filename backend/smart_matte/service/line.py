@@ -84,7 +84,14 @@ class UnloadTask:
     """Forget models and kept results."""
 
 
-Task = JobTask | RefineTask | UnloadTask
+@dataclass(frozen=True)
+class ForgetTask:
+    """Forget what was kept of a job: nobody is left who could ask for it."""
+
+    job: bytes
+
+
+Task = JobTask | RefineTask | ForgetTask | UnloadTask
 
 
 class Line:
@@ -198,6 +205,8 @@ class Line:
         encoded, body = frames[0][:HEADER_BYTES], frames[0][HEADER_BYTES:]
         header = decode_header(encoded, len(body), FROM_BROKER, PROTOCOL_MAX)
         if not self._is_wanted(header):
+            if header.type is MessageType.CANCEL:  # of an ended job: what was kept of it
+                self._tasks.put(ForgetTask(header.job))
             return
         try:
             message = decode_body(header, body)

@@ -29,7 +29,7 @@ from smart_matte.service.jobs import (
     read_refining_options,
 )
 from smart_matte.service.kept import Kept, KeptJob
-from smart_matte.service.line import FAULTY_EXIT, JobTask, Line, RefineTask, UnloadTask
+from smart_matte.service.line import FAULTY_EXIT, ForgetTask, JobTask, Line, RefineTask, UnloadTask
 from smart_matte.service.log import open_log
 from smart_matte.service.models import Models
 from smart_matte.service.planes import (
@@ -135,6 +135,8 @@ class Worker:
             self._kept.drop_idle()
         elif isinstance(task, UnloadTask):
             self._unload()
+        elif isinstance(task, ForgetTask):
+            self._kept.forget(task.job)
         elif isinstance(task, JobTask):
             self._end_well_or_not(task.ticket, partial(self._run, task))
         else:
