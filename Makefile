@@ -2,7 +2,8 @@
 # make test    set up what the tests need and run them
 # make check   formatter, linter, types
 # make bench   the figures of docs/benchmarks.md
-# make soak    the figures of docs/reliability.md
+# make soak    ten thousand jobs with faults among them: the figures of docs/reliability.md
+# make bench-transport   how fast pixels travel: the other figures there
 # make clean   forget the environment
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -13,7 +14,7 @@ TORCH_BACKEND ?= auto
 # What make bench compares.
 MATTERS ?= --matter closed-form --segmenter grabcut
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench soak bench-transport clean
 
 demo: .venv/ready
 	$(BIN)/smart-matte demo --output demo --overwrite
@@ -32,6 +33,12 @@ format: .venv/ready-dev
 
 bench: .venv/ready-dev
 	$(BIN)/smart-matte evaluate $(MATTERS) --output build/evaluation
+
+soak: .venv/ready-dev
+	$(BIN)/python tests/soak/soak.py --requests 10000 --write docs/reliability.md
+
+bench-transport: .venv/ready-dev
+	$(BIN)/python tests/soak/transport.py --repetitions 9 --write docs/reliability.md
 
 clean:
 	rm -rf .venv build demo

@@ -194,7 +194,9 @@ class Supervisor:
     def _ask_for_life_sign(self, worker: WorkerProcess) -> None:
         now = self._clock.now
         silence = now - max(worker.last_heard, worker.started)
-        if worker.is_gone or silence > self._settings.pong_lease_s:
+        if worker.is_gone:
+            self.kill(DIED, "its connection has ended")
+        elif silence > self._settings.pong_lease_s:
             self.kill(HUNG, "it doesn't answer")
         elif silence > PING_S and now - worker.pinged > PING_S:
             worker.pinged = now
