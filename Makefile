@@ -1,6 +1,6 @@
 # make demo    set up and cut out the cat and the portrait
 # make test    set up what the tests need and run them
-# make check   formatter, linter, types
+# make check   formatter, linter, types, import rule
 # make bench   the figures of docs/benchmarks.md
 # make soak    ten thousand jobs with faults among them: the figures of docs/reliability.md
 # make bench-transport   how fast pixels travel: the other figures there
@@ -26,6 +26,7 @@ check: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest --quiet tests/test_import_rules.py
 
 format: .venv/ready-dev
 	$(BIN)/ruff format .

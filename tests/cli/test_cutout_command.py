@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from smart_matte.cli.cutout import _run_one
+from smart_matte.cli.inputs import Job
+from smart_matte.cli.picture_job import Results
+
 HEIGHT, WIDTH = 90, 120
 Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
@@ -156,6 +160,15 @@ def test_an_unforeseen_failure_never_stops_the_rest(smart_matte: Run, tmp_path: 
     assert result.returncode == 1
     assert "2 cut out, 1 failed." in result.stderr.decode()
     assert "Traceback" not in result.stderr.decode()
+
+
+def test_an_unforeseen_failure_says_where_it_happened() -> None:
+    def run(_job: Job, _progress: object) -> Results:
+        raise ZeroDivisionError("never planned for")
+
+    outcome = _run_one(Job(Path("photo.png"), "photo"), run, lambda _stage, _fraction: None)
+    assert outcome.error is not None
+    assert "ZeroDivisionError: never planned for at test_cutout_command.py:" in str(outcome.error)
 
 
 def test_remarks_stand_once_at_the_end(smart_matte: Run, tmp_path: Path) -> None:

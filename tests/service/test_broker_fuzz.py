@@ -64,15 +64,17 @@ FUZZ = settings(max_examples=80, deadline=None)
 @pytest.fixture(scope="module", params=["", "tcp://127.0.0.1:*"], ids=["ipc", "tcp"])
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     path = Path(tempfile.mkdtemp(prefix="fuzz-"))
-    with running(path, endpoint=request.param) as backend:
-        pid = backend.worker_pid()
-        yield backend
-        assert backend.worker_pid() == pid, "a client's bytes have ended the worker"
-        log = backend.log()
-        assert "the broker failed" not in log
-        assert not re.search(r" (ERROR|CRITICAL) \d", log)
-    assert backend.process.returncode == 0
-    shutil.rmtree(path, ignore_errors=True)
+    try:
+        with running(path, endpoint=request.param) as backend:
+            pid = backend.worker_pid()
+            yield backend
+            assert backend.worker_pid() == pid, "a client's bytes have ended the worker"
+            log = backend.log()
+            assert "the broker failed" not in log
+            assert not re.search(r" (ERROR|CRITICAL) \d", log)
+        assert backend.process.returncode == 0
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @st.composite

@@ -64,7 +64,7 @@ def test_values_beyond_full_are_clipped_into_what_can_hold_less() -> None:
 
 @given(arrays(np.float32, (3, 5), elements=st.floats(-2, 2, width=32)))
 def test_a_trimap_is_full_zero_or_unknown(values: np.ndarray) -> None:
-    values[0, 0] = 0.25
+    values[0, :3] = 0.25, 0, 1  # some of each kind, as a trimap has to have
     trimap = trimap_from_plane(values)
     np.testing.assert_array_equal(trimap == 1, values >= 1)
     np.testing.assert_array_equal(trimap == 0, values <= 0)
@@ -81,6 +81,17 @@ def test_a_trimap_of_integers_has_its_own_full_value() -> None:
 def test_a_trimap_without_numbers_is_refused() -> None:
     with pytest.raises(SelectionError, match="not numbers"):
         trimap_from_plane(np.array([[np.nan, 0.5]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [([0, 128], "no foreground"), ([128, 255], "no background"), ([0, 255], "nothing unknown")],
+)
+def test_a_trimap_that_lacks_a_kind_is_not_taken_for_a_selection(
+    values: list[int], missing: str
+) -> None:
+    with pytest.raises(SelectionError, match=missing):
+        trimap_from_plane(np.array([values], np.uint8))
 
 
 def noise(shape: tuple[int, ...], sample: str, seed: int = 1) -> np.ndarray:

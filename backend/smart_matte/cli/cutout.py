@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -231,7 +232,9 @@ def _run_one(job: Job, run: Callable[[Job, Progress], Results], progress: Progre
         sentence = f"{job.label} needs more memory than there is; make the picture smaller."
     except Exception as error:  # noqa: BLE001  (one bad file never stops the rest)
         cause = f"{type(error).__name__}: {error}".splitlines()[0]
-        sentence = f"{job.label} failed for a reason that we did not foresee ({cause}); tell us."
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        sentence = f"{job.label} failed in a way we did not foresee, tell us: {cause} at {where}."
     return Outcome(job, error=SmartMatteError(sentence))
 
 

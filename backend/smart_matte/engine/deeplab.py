@@ -12,7 +12,7 @@ from torchvision.models import WeightsEnum
 
 from smart_matte.engine.models.deeplabv3_mobilenetv2 import DeepLabV3MobileNetV2
 from smart_matte.engine.models.deeplabv3_torchvision import PUBLISHED, TorchvisionDeepLabV3
-from smart_matte.engine.models.fba import check_weights
+from smart_matte.engine.models.weights_check import check_weights
 from smart_matte.engine.options import NETWORK_SEGMENTERS
 from smart_matte.engine.runtime import Network
 from smart_matte.engine.segmentation import Segmentation

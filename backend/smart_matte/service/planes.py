@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smart_matte.engine.cutout import Cutout, RawCutout, finish
+from smart_matte.engine.hints import check_trimap
 from smart_matte.engine.options import Options
 from smart_matte.engine.types import UNKNOWN, AnyArray, FloatArray
 from smart_matte.errors import SelectionError
@@ -78,7 +79,7 @@ def trimap_from_plane(samples: AnyArray) -> FloatArray:
         float32 (H, W); 0, 0.5, 1.
 
     Raises:
-        SelectionError: it has values that are no numbers, or nothing unknown.
+        SelectionError: it has values that are no numbers, or lacks one of the three kinds.
     """
     coverage = to_sample(samples, "f32")
     if not np.isfinite(coverage).all():
@@ -90,6 +91,7 @@ def trimap_from_plane(samples: AnyArray) -> FloatArray:
         raise SelectionError(
             "The trimap has nothing unknown: paint the subject's edge grey and try again."
         )
+    check_trimap(coverage)  # without one kind the engine would take it for a selection
     return coverage
 
 
