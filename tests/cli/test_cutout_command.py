@@ -120,6 +120,20 @@ def test_one_bad_picture_never_stops_the_rest(smart_matte: Run, tmp_path: Path) 
     assert "Traceback" not in result.stderr.decode()
 
 
+def test_the_soft_edge_shifts_by_the_option(smart_matte: Run, tmp_path: Path) -> None:
+    picture, rough = draw(tmp_path)
+    alphas = []
+    for shift in (-60, 0, 60):
+        out = tmp_path / str(shift)
+        result = smart_matte("cutout", picture, "-s", rough, "-o", out, "--shift-edge", shift)
+        assert result.returncode == 0, result.stderr
+        alphas.append(np.asarray(Image.open(out / "photo_alpha.png")).astype(int))
+    assert (np.diff(alphas, axis=0) >= 0).all()
+    is_soft = (alphas[1] > 20) & (alphas[1] < 235)
+    assert is_soft.any()
+    assert (np.diff(alphas, axis=0)[:, is_soft] > 0).all()
+
+
 def test_existing_results_are_kept_without_overwrite(smart_matte: Run, tmp_path: Path) -> None:
     picture, rough = draw(tmp_path)
     kept = tmp_path / "photo_trimap.png"
@@ -264,6 +278,7 @@ def test_a_file_in_place_of_the_output_folder_is_refused(smart_matte: Run, tmp_p
     "arguments",
     [
         ["--decontaminate", "200"],
+        ["--shift-edge", "-101"],
         ["--device", "abacus"],
         ["--matter", "magic"],
         ["--outer-radius", "-3"],

@@ -1,5 +1,6 @@
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,6 +110,37 @@ def test_transparent_pixels_are_background_and_alpha_is_multiplied() -> None:
     assert result.alpha[70, 70] == 1
 
 
+@pytest.mark.parametrize("shift", [-70.0, 0.0, 70.0])
+def test_the_pictures_own_opacity_is_left_out_but_what_is_not_shown_stays_background(
+    shift: float,
+) -> None:
+    own_alpha = np.linspace(0.1, 1, ALPHA.size, dtype=np.float32).reshape(ALPHA.shape)
+    own_alpha[:60] = 0
+    image = np.dstack([IMAGE, own_alpha])
+    with_own = run(image, options=Options(shift_edge=shift))
+    alone = run(image, options=Options(shift_edge=shift, own_alpha=False))
+    assert (alone.alpha[:60] == 0).all()
+    assert alone.alpha[70, 80] == 1
+    assert (with_own.alpha < alone.alpha).any()
+    np.testing.assert_array_equal(with_own.alpha, alone.alpha * own_alpha, strict=True)
+    np.testing.assert_array_equal(with_own.foreground, alone.foreground)
+
+
+def test_an_opaque_pictures_alpha_is_the_subjects_alone_either_way() -> None:
+    alone = run(IMAGE, options=Options(own_alpha=False))
+    np.testing.assert_array_equal(alone.alpha, run(IMAGE).alpha, strict=True)
+
+
+def test_the_edge_shifts_where_it_is_unknown_and_nowhere_else() -> None:
+    inwards, plain, outwards = (run(IMAGE, options=Options(shift_edge=s)) for s in (-60, 0, 60))
+    is_soft = plain.is_unknown & (plain.alpha > 0) & (plain.alpha < 1)
+    assert (inwards.alpha < plain.alpha)[is_soft].all()
+    assert (outwards.alpha > plain.alpha)[is_soft].all()
+    for shifted in (inwards, outwards):
+        np.testing.assert_array_equal(shifted.alpha[~is_soft], plain.alpha[~is_soft])
+        np.testing.assert_array_equal(shifted.foreground, plain.foreground)
+
+
 def test_a_gray_picture_gives_a_gray_foreground() -> None:
     gray = to_u8(IMAGE.mean(axis=2))
     result = run(gray)
@@ -178,17 +210,25 @@ def test_every_stage_can_be_cancelled(stage: str) -> None:
 
 @pytest.mark.parametrize("own_alpha", [None, 0.5])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f2", "f4"])
-@pytest.mark.parametrize("amount", [0.0, 30.0, 100.0])
+@pytest.mark.parametrize(
+    "finishing",
+    [
+        {"decontaminate": 0.0},
+        {"decontaminate": 30.0, "shift_edge": -45.0},
+        {"decontaminate": 100.0, "shift_edge": 100.0, "own_alpha": False},
+    ],
+)
 def test_finishing_a_raw_result_again_equals_computing_anew(
-    dtype: str, own_alpha: float | None, amount: float
+    dtype: str, own_alpha: float | None, finishing: dict[str, Any]
 ) -> None:
     image = IMAGE if own_alpha is None else np.dstack([IMAGE, np.full_like(ALPHA, own_alpha)])
     image = (image * {"u1": 255, "u2": 65535}.get(dtype, 1)).astype(dtype)
     engines = Engines(ForegroundMatter(), None, "selection")
-    raw = compute_raw(image, SELECTION, Options(decontaminate=70), engines)
-    finish(raw, image, Options(decontaminate=70))  # leaves the raw result as it is
-    again = finish(raw, image, Options(decontaminate=amount))
-    anew = compute_cutout(image, SELECTION, Options(decontaminate=amount), engines)
+    first = Options(decontaminate=70, shift_edge=20)
+    raw = compute_raw(image, SELECTION, first, engines)
+    finish(raw, image, first)  # leaves the raw result as it is
+    again = finish(raw, image, Options(**finishing))
+    anew = compute_cutout(image, SELECTION, Options(**finishing), engines)
     for name in ("alpha", "foreground", "trimap"):
         np.testing.assert_array_equal(getattr(again, name), getattr(anew, name), strict=True)
     assert list(again.report.stage_ms) == list(anew.report.stage_ms)
@@ -201,7 +241,7 @@ def test_options_that_finishing_does_not_look_at_change_nothing() -> None:
     plain, odd = finish(raw, IMAGE, Options()), finish(raw, IMAGE, others)
     np.testing.assert_array_equal(odd.foreground, plain.foreground)
     np.testing.assert_array_equal(odd.alpha, plain.alpha)
-    assert FINISHING_OPTIONS == ("decontaminate",)
+    assert FINISHING_OPTIONS == ("decontaminate", "shift_edge", "own_alpha")
 
 
 def test_finishing_again_leaves_the_first_report_alone() -> None:

@@ -19,6 +19,12 @@ from smart_matte.errors import OptionError
         ),
         ({"classes": "person"}, "give a tuple of names"),
         ({"decontaminate": "x"}, "Decontaminate is x"),
+        ({"shift_edge": -101}, "Shift edge is -101; it has to be between -100 and 100"),
+        ({"shift_edge": float("nan")}, "Shift edge is nan"),
+        ({"shift_edge": None}, "Shift edge is None"),
+        ({"own_alpha": 0}, "Own alpha is “0”; it has to be True or False"),
+        ({"own_alpha": None}, "Own alpha is “None”"),
+        ({"holes": "no"}, "Holes is “no”"),
     ],
 )
 def test_impossible_values_are_refused_in_words(choice: dict[str, object], sentence: str) -> None:
@@ -35,6 +41,6 @@ def test_a_recipe_is_a_start_that_can_be_changed(recipe: str) -> None:
 
 def test_only_what_differs_from_the_defaults_is_told() -> None:
     assert Options().as_dict() == {}
-    chosen = Options(classes=("cat",), decontaminate=40)
-    assert chosen.as_dict() == {"classes": ["cat"], "decontaminate": 40}
+    chosen = Options(classes=("cat",), decontaminate=40, own_alpha=False)
+    assert chosen.as_dict() == {"classes": ["cat"], "decontaminate": 40, "own_alpha": False}
     assert Options(**{**chosen.as_dict(), "classes": ("cat",)}) == chosen

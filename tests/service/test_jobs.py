@@ -88,6 +88,9 @@ def test_options_are_read_by_their_names() -> None:
         {"decontaminate": float("nan")},
         {"holes": "true"},
         {"holes": None},
+        {"own_alpha": 1},
+        {"shift_edge": True},
+        {"shift_edge": -101},
         {"classes": {}},
         {"classes": [["cat"]]},
         {"device": 3},
@@ -105,7 +108,8 @@ def test_refining_keeps_what_is_left_out_and_refuses_what_needs_the_models() -> 
     before = Options(matter="closed-form", decontaminate=30)
     assert read_refining_options({}, before) == before
     assert read_refining_options({"matter": "closed-form"}, before) == before
-    assert read_refining_options({"decontaminate": 0}, before).decontaminate == 0
+    changes = {"decontaminate": 0, "shift_edge": -20, "own_alpha": False}
+    assert read_refining_options(changes, before) == before.with_changes(**changes)
     with pytest.raises(OptionError, match="matter can't be changed by refining"):
         read_refining_options({"matter": "fba"}, before)
 

@@ -192,23 +192,43 @@ def test_progress_tells_the_stages_in_their_order_and_loading_first(worker: Harn
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"decontaminate": 40},
+        {"shift_edge": -35.5},
+        {"shift_edge": 80, "own_alpha": False},
+        {"own_alpha": False},
+    ],
+)
+@pytest.mark.parametrize(
     ("order", "sample", "encoding"), [("BGRA", "u8", "srgb"), ("RGBA", "f32", "linear")]
 )
 def test_refining_gives_exactly_what_computing_anew_gives(
-    worker: Harness, order: str, sample: str, encoding: str
+    worker: Harness, order: str, sample: str, encoding: str, changes: dict[str, object]
 ) -> None:
     image = picture(order, sample)
-    wanted = (Output("foreground", order, sample), Output("alpha", "GRAY", "u16"))
+    wanted = (Output("foreground", order, sample), Output("alpha", "GRAY", "f32"))
     source = new_job_id()
     first = worker.run(*job(image, order, *wanted, encoding=encoding, keep=True), source)
     assert first.result.kept
-    refined = worker.run(Refine(source.hex(), wanted, {"decontaminate": 40}))
+    refined = worker.run(Refine(source.hex(), wanted, changes))
     assert not refined.progress
-    options = CHOSEN | {"decontaminate": 40}
+    options = CHOSEN | changes
     anew = worker.run(*job(image, order, *wanted, encoding=encoding, options=options))
     assert refined.data == anew.data != first.data
-    again = worker.run(Refine(source.hex(), wanted, CHOSEN | {"decontaminate": 100.0}))
+    defaults = {"decontaminate": 100.0, "shift_edge": 0, "own_alpha": True}
+    again = worker.run(Refine(source.hex(), wanted, CHOSEN | defaults))
     assert again.data == first.data
+
+
+def test_the_pictures_own_opacity_is_left_out_of_alpha_when_asked(worker: Harness) -> None:
+    image = picture("RGBA", "u8")
+    options = CHOSEN | {"own_alpha": False}
+    answer = worker.run(*job(image, "RGBA", Output("alpha", "GRAY", "f32"), options=options))
+    alone = answer.planes()["alpha"][..., 0]
+    assert (alone == 1).any()
+    own = image[..., 3].astype(np.float32) / np.float32(255)
+    np.testing.assert_array_equal(expected_of(image).alpha, alone * own)
 
 
 def test_a_refined_result_can_be_refined_by_either_id(worker: Harness) -> None:

@@ -97,6 +97,10 @@ class Outcome:
     "--decontaminate", type=float, metavar="PERCENT",
     help="How much of the background's colour to take out [default: 100].",
 )  # fmt: skip
+@click.option(
+    "--shift-edge", type=float, metavar="PERCENT",
+    help="Move the soft edge inwards (to -100) or outwards (to 100) [default: 0].",
+)  # fmt: skip
 @click.option("--max-megapixels", default=100.0, show_default=True,
               type=click.FloatRange(min=0, min_open=True),
               help="Refuse larger pictures.")  # fmt: skip

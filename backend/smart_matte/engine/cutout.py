@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from smart_matte.engine.arrays import foreground_in_own_depth, to_coverage, to_working
+from smart_matte.engine.edge_shift import shifted_edge
 from smart_matte.engine.foreground import decontaminated, estimate_foreground_multilevel
 from smart_matte.engine.hints import check_selection, check_something_left, check_visible
 from smart_matte.engine.matting import Matter
@@ -26,7 +27,7 @@ from smart_matte.engine.types import (
 )
 from smart_matte.errors import SelectionError
 
-FINISHING_OPTIONS = ("decontaminate",)
+FINISHING_OPTIONS = ("decontaminate", "shift_edge", "own_alpha")
 """The options that ``finish`` looks at: changing others needs ``compute_raw`` again."""
 
 BAND_ROWS = 128
@@ -57,7 +58,8 @@ class Cutout:
     A subject, cut out.
 
     Attributes:
-        alpha: opacity of the subject times the picture's own, float32 (H, W), [0, 1].
+        alpha: opacity of the subject, times the picture's own unless the options keep that out;
+            float32 (H, W), [0, 1].
         foreground: the subject's own colour, in the picture's sample type; (H, W, 3), or (H, W)
             for a gray picture. Outside the unknown region bit-exactly the picture's.
         trimap: what was decided before matting, float32 (H, W); 0, 0.5, 1.
@@ -185,6 +187,7 @@ def finish(raw: RawCutout, image: AnyArray, options: Options) -> Cutout:
     with _stage("foreground", report, ignore_progress):
         is_gray = image.ndim == 2 or image.shape[2] <= 2  # noqa: PLR2004
         foreground = np.empty(image.shape[:2] if is_gray else (*image.shape[:2], 3), image.dtype)
+        alpha = np.empty_like(raw.alpha)
         for top in range(0, len(image), BAND_ROWS):
             rows = slice(top, top + BAND_ROWS)
             trimap = raw.trimap[rows]
@@ -193,7 +196,9 @@ def finish(raw: RawCutout, image: AnyArray, options: Options) -> Cutout:
             )
             change = clean - raw.colour[rows]
             foreground[rows] = foreground_in_own_depth(image[rows], change, trimap == UNKNOWN)
-        alpha = raw.alpha if raw.own_alpha is None else raw.alpha * raw.own_alpha
+            alpha[rows] = shifted_edge(raw.alpha[rows], trimap, options.shift_edge)
+            if options.own_alpha and raw.own_alpha is not None:
+                alpha[rows] *= raw.own_alpha[rows]
     return Cutout(alpha, foreground, raw.trimap, report)
 
 

@@ -46,6 +46,11 @@ class Options:
         holes: whether background-coloured places inside the subject become unknown.
         decontaminate: how much of the background's colour is taken out of the foreground,
             percent, [0, 100].
+        shift_edge: how far the soft edge moves within the unknown region, percent, [-100, 100];
+            negative inwards, positive outwards.
+        own_alpha: whether the resulting alpha contains the picture's own opacity. An editor that
+            keeps the layer's own and puts the result into a layer mask says no, else what is
+            half transparent would count twice.
     """
 
     matter: str = "auto"
@@ -59,6 +64,8 @@ class Options:
     high_probability: float = 0.95
     holes: bool = True
     decontaminate: float = 100.0
+    shift_edge: float = 0.0
+    own_alpha: bool = True
 
     def __post_init__(self) -> None:
         """
@@ -73,6 +80,9 @@ class Options:
         _check_choice("segmenter", self.segmenter, ("auto", *SEGMENTERS))
         _check_choice("trimap", self.trimap, TRIMAPS)
         _check_range("decontaminate", self.decontaminate, 0, 100)
+        _check_range("shift edge", self.shift_edge, -100, 100)
+        _check_bool("holes", value=self.holes)
+        _check_bool("own alpha", value=self.own_alpha)
         _check_range("the low probability", self.low_probability, 0, 1)
         _check_range("the high probability", self.high_probability, 0, 1)
         if self.low_probability > self.high_probability:
@@ -137,6 +147,11 @@ RECIPES = {"learnopencv": Options.learnopencv, "carvekit": Options.carvekit}
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise OptionError(f"There is no {what} “{value}”; choose one of: {', '.join(choices)}.")
+
+
+def _check_bool(name: str, *, value: object) -> None:
+    if not isinstance(value, bool):
+        raise OptionError(f"{name[0].upper()}{name[1:]} is “{value}”; it has to be True or False.")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
