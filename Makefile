@@ -1,9 +1,11 @@
 # make demo    set up and cut out the cat and the portrait
 # make test    set up what the tests need and run them
-# make check   formatter, linter, types, import rule
+# make test-all   the same, and the editors' tests with their newest releases
+# make check   formatter, linter, types, import and security rules
 # make bench   the figures of docs/benchmarks.md
-# make soak    ten thousand jobs with faults among them: the figures of docs/reliability.md
+# make soak    ten thousand jobs, kills, strangers, limits: the figures of docs/reliability.md
 # make bench-transport   how fast pixels travel: the other figures there
+# make messages   bring the plug-ins' translations up to date with the sources
 # make clean   forget the environment
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -14,7 +16,7 @@ TORCH_BACKEND ?= auto
 # What make bench compares.
 MATTERS ?= --matter closed-form --segmenter grabcut
 
-.PHONY: demo test check format bench soak bench-transport clean
+.PHONY: demo test test-all check format bench soak bench-transport messages clean
 
 demo: .venv/ready
 	$(BIN)/smart-matte demo --output demo --overwrite
@@ -22,11 +24,14 @@ demo: .venv/ready
 test: .venv/ready-dev
 	$(BIN)/python -m pytest
 
+test-all: test
+	SMART_MATTE_EDITORS=forky $(BIN)/python -m pytest tests/editors
+
 check: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --quiet tests/test_import_rules.py
+	$(BIN)/python -m pytest --quiet tests/test_import_rules.py tests/test_static_rules.py
 
 format: .venv/ready-dev
 	$(BIN)/ruff format .
@@ -36,10 +41,16 @@ bench: .venv/ready-dev
 	$(BIN)/smart-matte evaluate $(MATTERS) --output build/evaluation
 
 soak: .venv/ready-dev
-	$(BIN)/python tests/soak/soak.py --requests 10000 --write docs/reliability.md
+	@missed=; for program in "soak.py --requests 10000" faults.py strangers.py limits.py weights.py large.py; do \
+	  echo "tests/soak/$$program"; \
+	  $(BIN)/python tests/soak/$$program --write docs/reliability.md || missed="$$missed $$program"; \
+	done; test -z "$$missed" || { echo "Goals missed:$$missed"; exit 1; }
 
 bench-transport: .venv/ready-dev
 	$(BIN)/python tests/soak/transport.py --repetitions 9 --write docs/reliability.md
+
+messages: .venv/ready-dev
+	$(BIN)/python -m smart_matte.install.messages
 
 clean:
 	rm -rf .venv build demo

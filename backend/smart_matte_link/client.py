@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
@@ -119,8 +120,9 @@ class Client:
             keep: whether ``refine`` will follow.
 
         Raises:
-            LinkError: ``str(error)`` is the sentence for the user. Where the backend died, and
-                all bytes are in buffers, one more try has been made before.
+            LinkError: ``str(error)`` is the sentence for the user. Where the backend died or
+                was about to go, one more try has been made before, unless an iterable that can't
+                be read twice was begun.
         """
         begin = _checked(
             Begin(
@@ -134,10 +136,14 @@ class Client:
         for plane, pixels in planes:
             _check_size(plane, pixels)
         image = next(plane for plane in begin.planes if plane.role == "image")
-        return self._attempt(
-            lambda session: Job(session, image, wishes).run(begin, planes),
-            again=all(view_of(pixels) is not None for _, pixels in planes),
-        )
+        are_buffers = all(view_of(pixels) is not None for _, pixels in planes)
+        jobs: list[Job] = []
+
+        def run(session: Session) -> Answer:
+            jobs.append(Job(session, image, wishes))
+            return jobs[-1].run(begin, planes)
+
+        return self._attempt(run, wishes, again=lambda: are_buffers or not jobs[-1].has_read_pixels)
 
     def refine(
         self,
@@ -161,9 +167,7 @@ class Client:
         refine = _checked(
             Refine(answer.source.hex(), tuple(outputs), dict(options or {}), wishes.deadline_s)
         )
-        return self._attempt(
-            lambda session: Job(session, answer.image, wishes).run(refine), again=False
-        )
+        return self._attempt(lambda session: Job(session, answer.image, wishes).run(refine), wishes)
 
     def status(self) -> StatusReply:
         """
@@ -172,7 +176,23 @@ class Client:
         Raises:
             LinkError: it can't be reached, or doesn't answer.
         """
-        session = self._connected()
+        return self._attempt(self._ask_for_status)
+
+    def shutdown(self, drain_s: float = 10.0) -> bool:
+        """
+        Ask the backend to go, and wait until it has; False if it hasn't in time.
+
+        Raises:
+            LinkError: "unreachable" when none is running and this client starts none.
+        """
+        session, shutdown = self._connected(), _checked(Shutdown(drain_s))
+        with contextlib.suppress(LinkError):  # it was about to go anyway
+            session.send(shutdown)
+        is_gone = wait_until_gone(self._where(), session.info, drain_s + GONE_S)
+        self.close()
+        return is_gone
+
+    def _ask_for_status(self, session: Session) -> StatusReply:
         session.send(Status())
         deadline = time.monotonic() + STATUS_S
         while time.monotonic() < deadline:
@@ -183,41 +203,38 @@ class Client:
         self.close()
         raise LinkError("deadline", "The backend doesn't answer.", "Try again.")
 
-    def shutdown(self, drain_s: float = 10.0) -> bool:
-        """
-        Ask the backend to go, and wait until it has; False if it hasn't in time.
-
-        Raises:
-            LinkError: "unreachable" when none is running and this client starts none.
-        """
-        session = self._connected()
-        session.send(_checked(Shutdown(drain_s)))
-        is_gone = wait_until_gone(self._where(), session.info, drain_s + GONE_S)
-        self.close()
-        return is_gone
-
-    def _connected(self) -> Session:
+    def _connected(self, wishes: Wishes = NO_WISHES) -> Session:
         if self._session is None or not self._session.is_open:
             self._session = open_session(
-                self._where(), self._identity, self._start_command, start=self._start
+                self._where(),
+                self._identity,
+                self._start_command,
+                start=self._start,
+                check=wishes.check,
             )
         return self._session
 
     def _where(self) -> Path:
         return runtime_folder() if self._folder is None else self._folder
 
-    def _attempt(self, task: Callable[[Session], Done], *, again: bool) -> Done:
+    def _attempt(
+        self,
+        task: Callable[[Session], Done],
+        wishes: Wishes = NO_WISHES,
+        *,
+        again: Callable[[], bool] = lambda: True,
+    ) -> Done:
         """Do something with a session; once more where the backend failed, not the task."""
-        session = self._connected()
+        session = self._connected(wishes)
         try:
             return task(session)
         except LinkError as error:
-            if not again or error.code not in TRIED_AGAIN:
+            if error.code not in TRIED_AGAIN or not again():
                 raise
             if error.code == "draining":
                 session.close()
-                wait_until_gone(self._where(), session.info)
-        return task(self._connected())
+                wait_until_gone(self._where(), session.info, GONE_S, wishes.check)
+        return task(self._connected(wishes))
 
 
 def _checked(body: Done) -> Done:

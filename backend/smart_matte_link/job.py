@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 POLL_S = 0.1
 """How often a waiting job looks whether it was cancelled."""
 
-CREDIT_CHUNKS = 8
-"""Chunks of a result that may be under way; 32 MiB."""
+CREDIT_CHUNKS = 4
+"""Chunks of a result that may be under way; 16 MiB."""
 
 GRACE_S = 1.0
 """The backend's own "deadline" has so much time to arrive before the client gives up."""
@@ -55,7 +55,7 @@ class PlanePixels(NamedTuple):
     """A plane of a result and its bytes."""
 
     plane: Plane
-    pixels: bytearray
+    pixels: memoryview
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,24 @@ class Wishes(NamedTuple):
     cancel: Flag | None = None
     deadline_s: float | None = None
 
+    def check(self) -> None:
+        """
+        Go on or not.
+
+        Raises:
+            LinkError: "cancelled", as the user wishes.
+        """
+        if self.cancel is not None and self.cancel.is_set():
+            raise LinkError("cancelled", "The job was cancelled.")
+
 
 class Job:
-    """A job on its way; ``run`` takes it to its end."""
+    """
+    A job on its way; ``run`` takes it to its end.
+
+    Attributes:
+        has_read_pixels: whether its sources were looked at; not before its turn has come.
+    """
 
     def __init__(self, session: Session, image: Plane, wishes: Wishes) -> None:
         """Prepare; nothing is sent yet."""
@@ -105,6 +120,7 @@ class Job:
         self._deadline = (
             None if wishes.deadline_s is None else time.monotonic() + wishes.deadline_s + GRACE_S
         )
+        self.has_read_pixels = False
         self._credit = 0
         self._result: Result | None = None
         self._landing: Landing | None = None
@@ -141,18 +157,23 @@ class Job:
     def _send_pixels(self, sources: Sequence[tuple[Plane, Pixels]]) -> None:
         chunk_bytes = self._session.welcome.limits.chunk_bytes
         byte_count = 0
+        self._wait_for_credit()
+        self.has_read_pixels = True
         for plane, pixels in sources:
             outflow = Inflow(plane.byte_count)
             for chunk in cut(pixels, chunk_bytes):
                 outflow.add(len(chunk))
                 self._pump(0)
-                while not self._credit:
-                    self._pump(POLL_S)
+                self._wait_for_credit()
                 self._session.send_chunk(chunk, self.id)
                 self._credit -= 1
             outflow.finish(plane.byte_count)
             byte_count += plane.byte_count
         self._session.send(End(byte_count), self.id)
+
+    def _wait_for_credit(self) -> None:
+        while not self._credit:
+            self._pump(POLL_S)
 
     def _receive_pixels(self, result: Result) -> Answer:
         self._landing = Landing(self.id, result.planes)
@@ -170,8 +191,7 @@ class Job:
 
     def _pump(self, timeout_s: float) -> None:
         """Take at most one message; look at the clock and at the user's wish to cancel."""
-        if self._wishes.cancel is not None and self._wishes.cancel.is_set():
-            raise LinkError("cancelled", "The job was cancelled.")
+        self._wishes.check()
         if self._deadline is not None and time.monotonic() > self._deadline:
             raise LinkError(
                 "deadline",

@@ -146,6 +146,11 @@ class Output:
         if self.role in COVERAGE_ROLES and self.order != "GRAY":
             refuse(f"A plane with role {self.role} has one channel.", "bad_geometry")
 
+    def plane_for(self, image: Plane) -> Plane:
+        """The plane that this is for a picture."""
+        encoding = image.encoding if self.role == "foreground" else "coverage"
+        return Plane(self.role, image.width, image.height, self.order, self.sample, encoding)
+
 
 @dataclass(frozen=True)
 class Limits:

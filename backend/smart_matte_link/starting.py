@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from smart_matte_link.connection import (
     FOLDER_VARIABLE,
@@ -52,7 +52,12 @@ EDITORS_OWN = (
 
 
 def open_session(
-    folder: Path, identity: Identity, start_command: Sequence[str] | None, *, start: bool
+    folder: Path,
+    identity: Identity,
+    start_command: Sequence[str] | None,
+    *,
+    start: bool,
+    check: Callable[[], None] = lambda: None,
 ) -> Session:
     """
     Connect to the backend of this user; start it if need be.
@@ -62,6 +67,7 @@ def open_session(
         identity: who this client is.
         start_command: the program and its first arguments; None looks for it.
         start: whether a backend may be started.
+        check: called again and again; what it raises ends the wait.
 
     Raises:
         LinkError: "unreachable" none runs and none can be started; "not_authorised" an impostor;
@@ -69,6 +75,7 @@ def open_session(
     """
     with _Starter(folder, start_command) as starter:
         while True:
+            check()
             info = read_connection(folder)
             session = None if info is None else _try_session(folder, info, identity)
             if session is not None:
@@ -83,10 +90,16 @@ def open_session(
             time.sleep(LOOK_AGAIN_S)
 
 
-def wait_until_gone(folder: Path, info: ConnectionInfo, timeout_s: float = GONE_S) -> bool:
-    """Wait until a backend has ended; False if it still hasn't."""
+def wait_until_gone(
+    folder: Path,
+    info: ConnectionInfo,
+    timeout_s: float = GONE_S,
+    check: Callable[[], None] = lambda: None,
+) -> bool:
+    """Wait until a backend has ended; False if it still hasn't. What *check* raises ends this."""
     deadline = time.monotonic() + timeout_s
     while is_running(info) and read_connection(folder) == info:
+        check()
         if time.monotonic() > deadline:
             return False
         time.sleep(LOOK_AGAIN_S)
@@ -151,6 +164,7 @@ class _Starter:
         self._command = command
         self._lock: Any = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_started = False
         self._deadline = 0.0
 
     def __enter__(self) -> _Starter:  # noqa: PYI034  (Self is newer than Python 3.9)
@@ -173,10 +187,13 @@ class _Starter:
             prepare_folder(self._folder)
         if self._process is None and self._has_lock():
             self._process = _start_detached(self._command or find_command(), self._folder)
-            self._deadline = now + START_S
+            if not self._has_started:
+                self._has_started, self._deadline = True, now + START_S
         code = None if self._process is None else self._process.poll()
         if code:
             raise _start_error(f"The backend ended at its start with code {code}.")
+        if code == 0:
+            self._process = None  # it found another that was about to go, or was idle too long
         if now > self._deadline:
             raise _start_error(f"The backend didn't start within {START_S:g} s.")
 

@@ -1,7 +1,9 @@
 """Where the network runs, in how many pieces, and what happens when memory is short."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plain_fba
@@ -14,10 +16,16 @@ from torch import Tensor, nn
 
 from smart_matte.engine import fba_matter
 from smart_matte.engine.fba_inputs import encode_inputs
-from smart_matte.engine.fba_matter import HALO_PX, SMALLEST_TILE_PX, FbaMatter, plan_tiles
+from smart_matte.engine.fba_matter import (
+    BYTES_PER_PIXEL,
+    HALO_PX,
+    SMALLEST_TILE_PX,
+    FbaMatter,
+    plan_tiles,
+)
 from smart_matte.engine.fusion import fuse_fba, restore_known
 from smart_matte.engine.models.fba import FBA, build_fba
-from smart_matte.engine.runtime import Network
+from smart_matte.engine.runtime import GUESSED_BYTES, Network, usable_bytes
 from smart_matte.engine.types import FloatArray, ignore_progress
 from smart_matte.errors import Cancelled
 from smart_matte.weights import store
@@ -45,6 +53,9 @@ class ScarceMemory(Network):
         self._on_cpu = Network(module, "cpu")
         self.device = device
         self._max_pixels, self._words = max_pixels, words
+
+    def usable_bytes(self) -> int:
+        return 4_000_000_000
 
     def __call__(self, *inputs: FloatArray, progress: Callable[[float], None]) -> FloatArray:
         if inputs[0][0, 0].size > self._max_pixels:
@@ -203,7 +214,7 @@ def test_smaller_tiles_are_tried_when_memory_runs_out(words):
     assert_same_matte(matte, expected_pixel_by_pixel(image, trimap))
     assert matter.device == "cuda:0"
     assert matte.tiles > 1
-    assert matte.note.startswith("cuda:0 ran out of memory, so it was matted in")
+    assert matte.note.startswith("cuda:0 ran out of memory at 1 megapixels, so it was matted in")
 
 
 def test_the_cpu_takes_over_when_the_smallest_tiles_are_too_large():
@@ -212,7 +223,93 @@ def test_the_cpu_takes_over_when_the_smallest_tiles_are_too_large():
     matte = matter.matte(image, trimap, ignore_progress)
     assert_same_matte(matte, expected_pixel_by_pixel(image, trimap))
     assert matter.device == "cpu"
-    assert (matte.tiles, matte.note) == (1, "cuda:0 ran out of memory and the CPU took over.")
+    assert matte.tiles == 1
+    assert matte.note.startswith("cuda:0 ran out of memory at 1, then 0.")
+    assert matte.note.endswith(" megapixels and the CPU took over.")
+
+
+def test_every_step_of_the_ladder_is_smaller_and_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fba_matter, "HALO_PX", 16)
+    monkeypatch.setattr(fba_matter, "SMALLEST_TILE_PX", 40)
+    image, trimap = make_scene(400, 400)
+    tried: list[tuple[str, int]] = []
+    network = ScarceMemory(PixelByPixel(), "cuda:0", 1, "CUDA out of memory.")
+    matter = FbaMatter(network)
+    run = matter._run
+
+    def count(*arguments) -> None:
+        tried.append((matter.device, fba_matter._largest(arguments[2])))
+        if [name for name, _ in tried].count("cpu") in {1, 2}:
+            raise MemoryError
+        return run(*arguments)
+
+    monkeypatch.setattr(matter, "_run", count)
+    matte = matter.matte(image, trimap, ignore_progress)
+    for device in ("cuda:0", "cpu"):
+        sizes = [pixels for name, pixels in tried if name == device]
+        assert sizes[0] == 360 * 360
+        assert sizes == sorted(set(sizes), reverse=True)
+        for before, after in pairwise(sizes):
+            assert after <= before / 2 or after <= (40 + 16) ** 2
+        assert f"{device} ran out of memory at 0.13, then 0.04" in matte.note
+    assert_same_matte(matte, expected_pixel_by_pixel(image, trimap))
+
+
+FALLIBLE = ("pad_to_stride", "encode_inputs", "fuse_fba", "restore_known")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+@pytest.mark.parametrize("times", [1, 2, 10**6])
+def test_whichever_allocation_fails_the_matte_is_right_or_the_error_is_typed(
+    monkeypatch: pytest.MonkeyPatch, device: str, times: int
+) -> None:
+    monkeypatch.setattr(fba_matter, "HALO_PX", 16)
+    monkeypatch.setattr(fba_matter, "SMALLEST_TILE_PX", 40)
+    image, trimap = make_scene(160, 160)
+    expected = expected_pixel_by_pixel(image, trimap)
+    calls, first = 0, 0
+
+    def fallible(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if first <= calls < first + times:
+                raise MemoryError
+            return function(*arguments, **named)
+
+        return call
+
+    for name in FALLIBLE:
+        monkeypatch.setattr(fba_matter, name, fallible(getattr(fba_matter, name)))
+    outcomes = []
+    while first == 0 or calls >= first:
+        calls, first = 0, first + 1
+        network = ScarceMemory(PixelByPixel(), device, 10**9, "")
+        monkeypatch.setattr(network, "_run", fallible(network._run))
+        monkeypatch.setattr(network._on_cpu, "_run", fallible(network._on_cpu._run))
+        try:
+            matte = FbaMatter(network, max_pixels=100 * 100).matte(image, trimap, ignore_progress)
+        except MemoryError as error:
+            outcomes.append(str(error))
+        else:
+            assert_same_matte(matte, expected)
+            outcomes.append("matte")
+            assert ("ran out of memory" in matte.note) == (calls >= first)
+    assert len(outcomes) > 10
+    assert outcomes[-1] == "matte"
+    sentences = set(outcomes) - {"matte"}
+    assert bool(sentences) == (times > 2)
+    assert all("too little memory" in sentence for sentence in sentences)
+
+
+def test_without_a_limit_the_tiles_are_what_free_memory_allows() -> None:
+    network = Network(PixelByPixel())
+    network.usable_bytes = lambda: BYTES_PER_PIXEL * 800 * 800
+    matte = FbaMatter(network).matte(*make_scene(1000, 1000), ignore_progress)
+    assert matte.tiles > 1
+    assert matte.note.startswith("the unknown region is larger than memory allows")
+    assert 1e6 < usable_bytes("cpu") < 1e13
+    assert usable_bytes("unheard-of") == GUESSED_BYTES
 
 
 def test_too_little_memory_everywhere_is_one_sentence():

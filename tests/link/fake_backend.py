@@ -78,6 +78,7 @@ class FakeBackend:
         self.folder = folder
         self.token = new_token()
         self.seen: list[MessageType] = []
+        self.kept: Begin | None = None
         self.pixel_bytes = 0
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.ROUTER)

@@ -23,6 +23,8 @@ with Path(log).open("a") as file:
     file.write(json.dumps(facts) + "\n")
 if mode == "fails":
     sys.exit(3)
+if mode == "leaves" or (mode == "leaves once" and len(Path(log).read_text().splitlines()) == 1):
+    sys.exit(0)
 if mode == "says nothing":
     time.sleep(60)
 

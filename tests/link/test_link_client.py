@@ -15,7 +15,7 @@ from fake_backend import EPOCH, FakeBackend, wait_for
 from raw_server import GREETING, READY, raw_server, say_and_wait
 from test_link_package import PACKAGE, working_python
 
-from smart_matte_link import session
+from smart_matte_link import session, starting
 from smart_matte_link.authentication import Exchange, compute_proof, new_token
 from smart_matte_link.client import Client
 from smart_matte_link.connection import write_connection
@@ -417,6 +417,18 @@ def test_a_deadline_ends_a_job_that_makes_no_headway(
         assert wait_for(lambda: MessageType.CANCEL in backend.seen)
 
 
+def test_a_long_lease_is_the_backends_patience_and_not_the_clients(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smart_matte_link.session.ANSWER_S", 0.5)
+    with FakeBackend(folder) as backend, client_for(folder) as client:
+        backend.lease_s = 600.0
+        backend.on_chunk = backend.on_ping = lambda _: None  # type: ignore[method-assign]
+        with pytest.raises(LinkError, match="stopped answering") as caught:
+            client.cutout([(IMAGE, iter([PIXELS]))], OUTPUTS)
+        assert caught.value.code == "lost"
+
+
 class ShortLease(FakeBackend):
     lease_s = 1.0
 
@@ -621,14 +633,23 @@ def test_a_protocol_that_was_not_offered_is_refused(folder: Path) -> None:
 # A backend that dies -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stage", ["begin", "chunk", "end", "grant", "status"])
-def test_a_backend_that_dies_at_any_stage_is_reported_as_lost(folder: Path, stage: str) -> None:
+@pytest.mark.parametrize(
+    ("stage", "code"),
+    [
+        ("begin", "unreachable"),  # nothing of the bands was read: the next backend is looked for
+        ("chunk", "lost"),
+        ("end", "lost"),
+        ("grant", "lost"),
+        ("status", "unreachable"),
+    ],
+)
+def test_a_backend_that_dies_at_any_stage_is_reported(folder: Path, stage: str, code: str) -> None:
     with SmallChunks(folder) as backend, client_for(folder) as client:
         setattr(backend, f"on_{stage}", lambda _: backend.die())
         started = time.monotonic()
         with pytest.raises(LinkError) as caught:
             client.status() if stage == "status" else client.cutout([(IMAGE, [PIXELS])], OUTPUTS)
-        assert caught.value.code == "lost"
+        assert caught.value.code == code
         assert time.monotonic() - started < 2
 
 
@@ -648,6 +669,60 @@ def test_the_job_is_done_by_the_next_backend_when_the_first_one_dies(
 
         setattr(first, f"on_{stage}", die)
         assert_is_right(cut_out(client))
+
+
+def make_way(stack: contextlib.ExitStack, first: FakeBackend) -> Callable[[Message], None]:
+    """What a backend does that dies when another has taken its place."""
+
+    def die(_: Message) -> None:
+        stack.enter_context(FakeBackend(first.folder, f"ipc://{first.folder}/second"))
+        first.die()
+
+    return die
+
+
+def test_bands_that_were_not_read_yet_go_to_the_next_backend(folder: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(FakeBackend(folder))
+        client = stack.enter_context(client_for(folder))
+        first.on_begin = make_way(stack, first)  # type: ignore[method-assign]
+        bands = [(IMAGE, iter([PIXELS])), (SELECTION, iter([COVERAGE]))]
+        assert_is_right(client.cutout(bands, OUTPUTS))
+
+
+def test_status_is_asked_of_the_next_backend(folder: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(FakeBackend(folder))
+        client = stack.enter_context(client_for(folder))
+        first.on_status = make_way(stack, first)  # type: ignore[method-assign]
+        assert client.status().state == "running"
+
+
+def test_what_a_backend_kept_that_is_gone_is_not_kept(folder: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(FakeBackend(folder))
+        client = stack.enter_context(client_for(folder))
+        answer = client.cutout([(IMAGE, PIXELS)], OUTPUTS, keep=True)
+        first.on_refine = make_way(stack, first)  # type: ignore[method-assign]
+        with pytest.raises(LinkError) as caught:
+            client.refine(answer, OUTPUTS)
+        assert caught.value.code == "not_kept"
+
+
+def test_a_draining_backend_is_waited_for_only_until_the_user_cancels(folder: Path) -> None:
+    cancel = threading.Event()
+    with FakeBackend(folder) as backend, client_for(folder) as client:
+
+        def drain(message: Message) -> None:
+            backend.send(make_error("draining", "It is going."), message.job)
+            threading.Timer(0.2, cancel.set).start()
+
+        backend.on_begin = drain  # type: ignore[method-assign]
+        started = time.monotonic()
+        with pytest.raises(LinkError) as caught:
+            cut_out(client, Wishes(cancel=cancel))
+        assert caught.value.code == "cancelled"
+        assert time.monotonic() - started < starting.GONE_S / 2
 
 
 def test_a_draining_backend_is_waited_for_and_the_next_one_asked(folder: Path) -> None:

@@ -22,6 +22,7 @@ from smart_matte_link.client import Client
 from smart_matte_link.connection import FILE_NAME, read_connection, write_connection
 from smart_matte_link.envelope import Message
 from smart_matte_link.errors import LinkError
+from smart_matte_link.job import Wishes
 from smart_matte_link.messages import (
     SPECIFICATION,
     ConnectionInfo,
@@ -205,6 +206,22 @@ def test_a_backend_that_fails_at_its_start_is_reported_at_once(program: Program)
     assert time.monotonic() - started < 5
 
 
+def test_a_backend_that_left_at_its_start_for_one_that_then_went_is_started_again(
+    program: Program,
+) -> None:
+    with program.client("leaves once") as client:
+        assert client.status().state == "running"
+    assert len(program.starts()) == 2
+
+
+def test_a_backend_that_always_leaves_at_its_start_is_given_up(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "START_S", 0.5)
+    with program.client("leaves") as client, pytest.raises(LinkError, match="didn't start"):
+        client.connect()
+
+
 def test_a_backend_that_never_gets_ready_is_given_up(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +230,24 @@ def test_a_backend_that_never_gets_ready_is_given_up(
         program.client("says nothing").connect()
     with pytest.raises(LinkError, match=r"didn't start within 0\.5 s"):
         program.client("says nothing").connect()
+
+
+class OnceStarted:
+    """A wish to cancel from the start of the backend on."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def is_set(self) -> bool:
+        return bool(self.program.starts())
+
+
+def test_a_start_is_waited_for_only_until_the_user_cancels(program: Program) -> None:
+    image, outputs = Plane("image", 8, 8, "GRAY", "u8", "srgb"), [Output("alpha", "GRAY", "u8")]
+    wishes = Wishes(cancel=OnceStarted(program))
+    with program.client("says nothing") as client, pytest.raises(LinkError) as caught:
+        client.cutout([(image, bytes(64))], outputs, wishes=wishes)
+    assert caught.value.code == "cancelled"
 
 
 def test_a_program_that_is_not_there_is_reported(
@@ -233,6 +268,12 @@ def test_a_program_that_is_not_there_is_reported(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_folder_is_reported(folder: Path) -> None:
     folder.chmod(0o500)
+    with pytest.raises(LinkError, match="can't be written"):
+        Client("test", "1", folder=folder, start_command=["true"]).connect()
+
+
+def test_a_lock_that_cannot_be_opened_is_reported(folder: Path) -> None:
+    (folder / starting.LOCK_NAME).mkdir()  # root may read and write any file
     with pytest.raises(LinkError, match="can't be written"):
         Client("test", "1", folder=folder, start_command=["true"]).connect()
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -49,9 +49,12 @@ def wait_until(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -
         time.sleep(0.01)
 
 
-def start_process(folder: Path, **settings: object) -> subprocess.Popen:
+def start_process(
+    folder: Path, command: Sequence[str] | None = None, **settings: object
+) -> subprocess.Popen:
+    usual = (sys.executable, str(RUN_BROKER), json.dumps(settings), str(folder / "log"))
     return subprocess.Popen(  # noqa: S603  (our own script)
-        [sys.executable, str(RUN_BROKER), json.dumps(settings), str(folder / "log")],
+        command or usual,
         env={**os.environ, "SMART_MATTE_RUNTIME": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -5,6 +5,7 @@ A worker that computes nothing, quickly, and misbehaves on request.
 What it is told on its first line may hold {"at_start": "die" | "silent"}.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from smart_matte_link.envelope import (
     encode,
 )
 from smart_matte_link.messages import (
+    PROTOCOL_MAX,
     Begin,
     Device,
     End,
@@ -107,9 +109,11 @@ class FakeWorker:
     def read(self) -> None:
         frame = self.socket.recv()
         try:
-            message = decode(frame, FROM_BROKER, 1)
+            message = decode(frame, FROM_BROKER, PROTOCOL_MAX)
         except ProtocolError as error:
-            header = decode_header(frame[:HEADER_BYTES], len(frame) - HEADER_BYTES, protocol=1)
+            header = decode_header(
+                frame[:HEADER_BYTES], len(frame) - HEADER_BYTES, protocol=PROTOCOL_MAX
+            )
             if self.task is None or header.job != self.task.job:
                 raise
             self.end(make_error(error.code, error.sentence))
@@ -196,6 +200,8 @@ class FakeWorker:
         elif do == "spin":
             while True:
                 pass
+        elif do == "hold":
+            ctypes.PyDLL(None).sleep(task.options["seconds"])  # with the GIL
         elif do == "load":
             self.send(Progress("loading", 0), task.job)
             time.sleep(task.options["seconds"])
@@ -261,6 +267,8 @@ def exit_with_broker() -> None:
 
 
 def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole group, for the broker
     first_line = bytearray()
     while not first_line.endswith(b"\n"):
         first_line += os.read(0, 4096)

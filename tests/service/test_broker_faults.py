@@ -41,7 +41,7 @@ def test_a_worker_that_dies_costs_one_job(backend: Backend, moment: str) -> None
     assert backend.is_healthy()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV])
 def test_an_idle_worker_that_is_killed_is_replaced(backend: Backend, number: int) -> None:
     pid = backend.worker_pid()
     os.kill(pid, number)

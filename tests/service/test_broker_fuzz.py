@@ -58,7 +58,8 @@ ANSWERS = {
 
 ANSWER_S = 0.01
 
-FUZZ = settings(max_examples=80, deadline=None)
+FUZZ = settings(max_examples=100, deadline=None)
+"""Over each transport: 200 of each property in all."""
 
 
 @pytest.fixture(scope="module", params=["", "tcp://127.0.0.1:*"], ids=["ipc", "tcp"])

@@ -222,6 +222,38 @@ def test_pixels_that_trickle_hold_nothing_up_for_long(impatient: Backend) -> Non
         assert impatient.is_healthy()
 
 
+def test_a_client_that_sends_nothing_is_given_less_time_while_another_waits(folder: Path) -> None:
+    with running(folder, crowded_gap_s=0.3, chunk_gap_s=60) as backend, Raw(backend).greet() as raw:
+        job = raw.begin()
+        raw.expect(MessageType.GRANT, job)
+        time.sleep(0.6)
+        raw.send_chunk(PIXELS[:1], job)  # nobody waits: it may take its time
+        assert backend.is_healthy()  # somebody waits
+        raw.expect_error("deadline", job)
+
+
+def test_a_clients_own_waiting_jobs_do_not_hurry_it(folder: Path) -> None:
+    with running(folder, crowded_gap_s=0.3) as backend, Raw(backend).greet() as raw:
+        jobs = [raw.begin(), raw.begin()]
+        raw.expect(MessageType.GRANT, jobs[0])
+        time.sleep(0.8)
+        raw.send_chunk(PIXELS, jobs[0])
+        raw.send(End(len(PIXELS)), jobs[0])
+        assert raw.download(jobs[0])
+
+
+def test_a_client_that_is_slow_but_steady_is_waited_for(folder: Path) -> None:
+    settings = {"chunk_gap_s": 0.5, "crowded_gap_s": 0.5, "transfer_bytes_per_s": 100}
+    with running(folder, **settings) as backend, Raw(backend).greet() as raw:
+        job = raw.begin()
+        raw.expect(MessageType.GRANT, job)
+        for start in range(0, len(PIXELS), 16):  # 160 bytes a second, for 0.8 s
+            time.sleep(0.1)
+            raw.send_chunk(PIXELS[start : start + 16], job)
+        raw.send(End(len(PIXELS)), job)
+        assert raw.download(job)
+
+
 def test_a_silent_client_is_given_up(impatient: Backend) -> None:
     with Raw(impatient).greet() as raw:
         job = raw.begin(seconds=20)

@@ -168,6 +168,25 @@ def test_a_folder_that_others_can_enter_is_refused(folder: Path) -> None:
     assert b"open to other users" in error
 
 
+def test_a_lock_that_cannot_be_taken_is_told(folder: Path) -> None:
+    (folder / "backend.lock").mkdir()  # root may read and write any file
+    process = start_process(folder)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert b"can't be locked" in error
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_told(folder: Path) -> None:
+    (folder / "log").mkdir()
+    folder.chmod(0o500)
+    process = start_process(folder)
+    _, error = process.communicate(timeout=20)
+    folder.chmod(0o700)
+    assert process.returncode == 1
+    assert b"can't be locked" in error
+
+
 def test_a_path_too_long_for_a_socket_is_refused_in_words(folder: Path) -> None:
     long = folder / ("x" * 100)
     long.mkdir(mode=0o700)
@@ -188,6 +207,19 @@ def test_sigterm_lets_the_running_job_end_and_refuses_others(folder: Path) -> No
         assert raw.download(job)[32:] == PIXELS
         assert backend.process.wait(5) == 0
         assert names_in(folder) == {"backend.lock"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_lets_the_running_job_end(folder: Path, number: int) -> None:
+    with running(folder) as backend, Raw(backend).greet() as raw:
+        job = raw.begin(seconds=0.5)
+        raw.upload(job)
+        raw.expect(MessageType.PROGRESS, job)
+        for pid in (backend.worker_pid(), backend.process.pid):
+            os.kill(pid, number)
+        raw.expect(MessageType.DRAINING)
+        assert raw.download(job)[32:] == PIXELS
+        assert backend.process.wait(5) == 0
 
 
 def test_a_job_that_outlasts_the_drain_is_ended(folder: Path) -> None:

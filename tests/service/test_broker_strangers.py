@@ -2,8 +2,12 @@
 
 import contextlib
 import os
+import resource
 import socket
 import struct
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from broker_harness import Backend, Raw, running, wait_until
@@ -122,6 +126,38 @@ def test_a_routing_id_of_ones_own_gives_nothing(shared_backend: Backend) -> None
         job = first.begin()
         first.upload(job)
         assert len(first.download(job)) == 32 + 128
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets another process's limits")
+@pytest.mark.parametrize("shared_backend", ["tcp://127.0.0.1:*"], indirect=True, ids=["tcp"])
+def test_a_broker_without_a_descriptor_left_goes_on(shared_backend: Backend) -> None:
+    pid = shared_backend.process.pid
+    assert shared_backend.is_healthy()
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, hard))
+    with contextlib.ExitStack() as flood:
+        for _ in range(100):
+            flood.enter_context(connect(shared_backend))
+        time.sleep(1.5)  # it looks at its file and its memory every second
+    assert shared_backend.is_healthy()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    assert "failed" not in shared_backend.log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_memory_that_a_flood_took_is_given_back(backend: Backend) -> None:
+    def resident_bytes() -> int:
+        pages = int(Path(f"/proc/{backend.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE")
+
+    before = resident_bytes()
+    unfinished = HANDSHAKE + bytes([LONG]) + struct.pack(">Q", FRAME_BYTES_MAX) + bytes(4 << 20)
+    with contextlib.ExitStack() as flood:
+        for _ in range(24):
+            push(flood.enter_context(connect(backend)), unfinished)
+        wait_until(lambda: resident_bytes() > before + (80 << 20))
+    wait_until(lambda: resident_bytes() < before + (24 << 20))
+    assert backend.is_healthy()
 
 
 def test_a_flooded_broker_makes_room_for_another(folder) -> None:

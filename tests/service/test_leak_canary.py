@@ -24,6 +24,7 @@ from smart_matte_link.messages import (
     Grant,
     MessageType,
     Plane,
+    Pong,
     Progress,
     Refine,
     Status,
@@ -134,7 +135,9 @@ def traces_in(pid: int, canary: Canary) -> list[str]:
 class Service(Backend):
     """The broker with workers of any kind, and places of its own for all that it may write."""
 
-    def __init__(self, folder: Path, worker: Sequence[str], canary: Canary) -> None:
+    def __init__(
+        self, folder: Path, worker: Sequence[str], canary: Canary, under: Sequence[str] = ()
+    ) -> None:
         self.canary = canary
         self.folder = folder / "run"
         places = {name: folder / name.lower() for name in ("TMPDIR", "XDG_STATE_HOME")}
@@ -143,7 +146,7 @@ class Service(Backend):
         self.watch = Watch(canary, folder)
         self.watch.start()
         self.process = subprocess.Popen(  # noqa: S603  (our own lines)
-            [sys.executable, "-c", SERVE, str(folder / "log"), json.dumps(worker)],
+            [*under, sys.executable, "-c", SERVE, str(folder / "log"), json.dumps(worker)],
             env={
                 **os.environ,
                 **{name: str(path) for name, path in places.items()},
@@ -183,14 +186,16 @@ class Witness(Raw):
         if message is not None:
             is_chunk = message.type is MessageType.CHUNK
             self.heard += bytes(message.body) if is_chunk else to_json(message.body)
+            if message.type is MessageType.PING:  # the first job of a real worker takes its time
+                self.send(Pong(message.body.number))
         return message
 
 
 @contextlib.contextmanager
-def service(folder: Path, worker: Sequence[str]) -> Iterator[Service]:
-    """Runs a service, and at the end looks at all that is left of it."""
+def service(folder: Path, worker: Sequence[str], under: Sequence[str] = ()) -> Iterator[Service]:
+    """Runs a service, under another program if need be; at the end looks at all that is left."""
     canary = Canary()
-    backend = Service(folder, worker, canary)
+    backend = Service(folder, worker, canary, under)
     try:
         backend.worker_pid()
         yield backend

@@ -4,8 +4,12 @@ import errno
 import io
 import logging
 import os
+import re
 import stat
+import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +52,7 @@ def test_old_lines_make_room_for_new_ones(tmp_path: Path, monkeypatch: pytest.Mo
     open_log(path)
     for number in range(200):
         logging.getLogger("x").info("line %d", number)
-    files = sorted(tmp_path.iterdir())
+    files = [file for file in tmp_path.glob("broker.log*") if file.suffix != ".lock"]
     assert len(files) == 5
     assert max(file.stat().st_size for file in files) <= 1000
     assert "line 199" in path.read_text()
@@ -83,3 +87,43 @@ def test_a_pause_counts_for_no_more_than_a_step(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(time, "monotonic", lambda: now + 3600.5)
     clock.advance()
     assert clock.now == STEP_MAX_S + 0.5
+
+
+WRITE_MANY = """
+import logging, sys
+from pathlib import Path
+from smart_matte.service import log
+
+log.FILE_BYTES_MAX, log.FILES_MAX = 1000, 1000
+log.open_log(Path(sys.argv[1]))
+for number in range(1000):
+    logging.getLogger("x").info("%s says %d;", sys.argv[2], number)
+"""
+
+
+def test_of_two_processes_that_write_neither_loses_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "broker.log"
+    writers = [
+        subprocess.Popen(  # noqa: S603  (our own lines)
+            [sys.executable, "-c", WRITE_MANY, str(path), name]
+        )
+        for name in ("one", "two")
+    ]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    said = Counter(
+        found
+        for file in tmp_path.glob("broker.log*")
+        for found in re.findall(r"(\w+) says (\d+);", file.read_text())
+    )
+    assert said == {(name, str(number)): 1 for name in ("one", "two") for number in range(1000)}
+    assert len(list(tmp_path.glob("broker.log*"))) > 20
+
+
+def test_a_log_that_was_moved_away_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "broker.log"
+    open_log(path)
+    logging.getLogger("x").info("a line")
+    path.rename(tmp_path / "elsewhere")
+    logging.getLogger("x").info("another line")
+    assert "another line" in path.read_text()
+    assert "another" not in (tmp_path / "elsewhere").read_text()

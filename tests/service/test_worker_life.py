@@ -201,6 +201,8 @@ def test_a_deadline_also_ends_a_job_whose_result_nobody_takes(worker: Harness) -
         ({"decontaminate": True}, "decontaminate has to be a number."),
         ({"decontaminate": "50"}, "decontaminate has to be a number."),
         ({"holes": 1}, "holes has to be true or false."),
+        ({"own_alpha": 0}, "own_alpha has to be true or false."),
+        ({"shift_edge": -101}, "between -100 and 100"),
         ({"classes": "cat"}, "classes has to be a list of texts."),
         ({"classes": ["cat", 3]}, "classes has to be a list of texts."),
         ({"matter": None}, "matter has to be a text."),
@@ -374,8 +376,9 @@ def test_told_to_end_soon_it_does_not_finish_its_job() -> None:
         assert worker.process.wait(ENDS_WITHIN_S) == 0
 
 
-def test_an_interrupt_of_the_terminal_is_the_brokers_business(worker: Harness) -> None:
-    worker.process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_is_the_brokers_business(worker: Harness, number: int) -> None:
+    worker.process.send_signal(number)
     assert finishes_a_job(worker)
 
 

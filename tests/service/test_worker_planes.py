@@ -11,7 +11,6 @@ from smart_matte.service.planes import (
     BAND_SAMPLES,
     cut_into_chunks,
     linear_from_srgb,
-    result_planes,
     source_image,
     srgb_from_linear,
     to_sample,
@@ -132,7 +131,7 @@ def test_the_bytes_of_a_result_are_those_its_planes_declare_however_they_are_cut
         Output("trimap", "GRAY", "u16"),
         Output("alpha", "GRAY", "f16"),
     )
-    planes = result_planes(plane, outputs)
+    planes = tuple(output.plane_for(plane) for output in outputs)
     chunks = [bytes(chunk) for chunk in cut_into_chunks(planes, image, cutout, chunk_bytes)]
     assert max(map(len, chunks)) <= chunk_bytes
     data = b"".join(chunks)
@@ -151,6 +150,6 @@ def test_an_output_takes_another_sample_type_than_the_picture() -> None:
     plane = Plane("image", 4, 1, "RGB", "f32", "srgb")
     image = source_image(plane, np.float32([[[0, 0.5, 1]] * 4]))
     cutout = Cutout(np.zeros((1, 4), np.float32), image.samples, np.zeros((1, 4)), Report())
-    planes = result_planes(plane, (Output("foreground", "RGB", "u8"),))
+    planes = (Output("foreground", "RGB", "u8").plane_for(plane),)
     (chunk,) = cut_into_chunks(planes, image, cutout, 1 << 20)
     assert bytes(chunk) == bytes([0, 128, 255] * 4)

@@ -3,9 +3,40 @@
 import datetime as dt
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import zmq
+
+
+class Figure(NamedTuple):
+    """
+    What was seen of one thing.
+
+    Attributes:
+        name: of what.
+        seen: the figure.
+        limit: the goal; "" where there is none.
+        is_met: whether the figure keeps to it.
+    """
+
+    name: str
+    seen: str
+    limit: str
+    is_met: bool
+
+
+def zero(name: str, seen: int) -> Figure:
+    return Figure(name, str(seen), "0", seen == 0)
+
+
+def figure_table(figures: Iterable[Figure]) -> str:
+    rows = [
+        (f.name, f.seen, f.limit, ("met" if f.limit else "") if f.is_met else "**not met**")
+        for f in figures
+    ]
+    return table(("figure", "seen", "goal", ""), rows)
 
 
 def describe_machine() -> str:

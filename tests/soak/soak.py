@@ -23,7 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from figures import describe_machine, put_into, table
+from figures import Figure, describe_machine, figure_table, put_into, zero
 from malformed import send_malformed
 from soak_backend import Backend, running
 from soak_worker import expected_planes
@@ -112,12 +112,12 @@ class CountingClient(Client):
 
     tries = 0
 
-    def _attempt(self, task, *, again: bool):
+    def _attempt(self, task, *wishes, **options):
         def counted(session):
             self.tries += 1
             return task(session)
 
-        return super()._attempt(counted, again=again)
+        return super()._attempt(counted, *wishes, **options)
 
 
 class After(NamedTuple):
@@ -376,13 +376,6 @@ class Soak:
         return begun, done
 
 
-class Figure(NamedTuple):
-    name: str
-    seen: str
-    limit: str
-    is_met: bool
-
-
 def slope_of(samples: list[Sample]) -> float:
     """Bytes of memory per request, by least squares."""
     mean_x = sum(sample.requests for sample in samples) / len(samples)
@@ -447,10 +440,6 @@ def count_growth(soak: Soak) -> list[Figure]:
     return figures
 
 
-def zero(name: str, seen: int) -> Figure:
-    return Figure(name, str(seen), "0", seen == 0)
-
-
 def describe(soak: Soak) -> str:
     requests = soak.requests
     fates = Counter(request.fate for request in requests)
@@ -485,15 +474,11 @@ def main() -> int:
             client.close()
     left = soak.backend.process.returncode
     figures.append(Figure("the broker's exit code at its end", str(left), "0", left == 0))
-    rows = [
-        (f.name, f.seen, f.limit, ("met" if f.limit else "") if f.is_met else "**not met**")
-        for f in figures
-    ]
     text = "\n\n".join(
         (
             f"Machine: {describe_machine()}.",
             describe(soak),
-            table(("figure", "seen", "goal", ""), rows),
+            figure_table(figures),
         )
     )
     sys.stdout.write(f"\n{text}\n")

@@ -63,12 +63,7 @@ class Backend:
 
     def children(self) -> list[int]:
         """Ids of its processes: of its worker, as a rule."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        lines = []
-        for task in tasks.iterdir():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
-                lines.append((task / "children").read_text())
-        return [int(pid) for line in lines for pid in line.split()]
+        return children_of(self.process.pid)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -77,6 +72,16 @@ class Backend:
         except subprocess.TimeoutExpired:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
+
+
+def children_of(pid: int) -> list[int]:
+    """Ids of a process's own processes; none when it is gone."""
+    lines = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended
+                lines.append((task / "children").read_text())
+    return [int(child) for line in lines for child in line.split()]
 
 
 @contextlib.contextmanager
@@ -92,7 +97,7 @@ def running(worker: str) -> Iterator[Backend]:
 
 
 def main() -> int:
-    worker, settings, log_folder = sys.argv[1:]
+    worker, settings, log_folder = sys.argv[1:4]  # clients that start it add the word "serve"
     values = json.loads(settings)
     return serve(Settings(**values, log_folder=Path(log_folder)), (sys.executable, worker))
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, vstack
 
 from smart_matte.engine.guided_upsampling import upsample_guided
 from smart_matte.engine.matting import Matte
@@ -25,8 +27,26 @@ MAX_ITERATIONS = 2000
 RELATIVE_TOLERANCE = 1e-7
 LOOSE_TOLERANCE = 1e-3
 """Taken when the strict one isn't met; alpha then differs by less than an 8-bit step."""
+DISCARD_THRESHOLD = 1e-2
+"""
+Smaller entries are left out of the preconditioner. With pymatting's 1e-4, 0.41 million unknown
+pixels of a 3 MP picture took 126 s, 11 of them in silence; with this 70 s, never silent for more
+than 1 s, and no alpha differed by more than 0.0004 (two shared Zen 3 cores, beside other work).
+"""
+FACTOR_GROWTH_MAX = 4
+"""Most entries of the preconditioner for each of the matrix; 0.7 was seen."""
+
+STRIP_PX = 200_000
+"""Pixels of the Laplacian that are built between two looks at whether to go on."""
+
+LAPLACIAN_REACH_PX = 2
+"""How far a pixel's equation reaches: its 3 x 3 windows hold pixels up to 2 away."""
+
 ABSOLUTE_TOLERANCE = 1e-12
 """Ends a system whose right side is zero: an unknown region that touches no foreground."""
+
+
+DoubleArray = NDArray[np.float64]
 
 
 class ClosedFormMatter:
@@ -82,26 +102,64 @@ def _solve_small(
 
 
 def _solve(image: FloatArray, trimap: FloatArray, progress: Progress) -> tuple[FloatArray, str]:
-    # numba makes this import slow: only a job that needs it pays
-    from pymatting.alpha.estimate_alpha_cf import estimate_alpha_cf  # noqa: PLC0415
+    # numba makes these imports slow: only a job that needs them pays
+    from pymatting.preconditioner.ichol import ichol  # noqa: PLC0415
+    from pymatting.solver.cg import cg  # noqa: PLC0415
 
-    colour, known = image.astype(np.float64), trimap.astype(np.float64)
+    matrix, right_side = _build_system(image, trimap, progress)
+    # its search for a shift prints advice on standard output, which may carry our JSON
+    with redirect_stdout(io.StringIO()):
+        preconditioner = ichol(matrix, DISCARD_THRESHOLD, max_nnz=FACTOR_GROWTH_MAX * matrix.nnz)
+    progress("matting", 0.0)
     settings: dict[str, Any] = {
+        "M": preconditioner,
         "maxiter": MAX_ITERATIONS,
         "rtol": RELATIVE_TOLERANCE,
         "atol": ABSOLUTE_TOLERANCE,
         "callback": _report_residual(progress),
     }
     note = ""
-    # its preconditioner prints advice to its authors on standard output, which may carry our JSON
-    with redirect_stdout(io.StringIO()):
-        try:
-            alpha = estimate_alpha_cf(colour, known, cg_kwargs=settings)
-        except ValueError:  # pymatting's word for "did not converge"
-            settings |= {"rtol": LOOSE_TOLERANCE, "maxiter": 10 * MAX_ITERATIONS}
-            alpha = estimate_alpha_cf(colour, known, cg_kwargs=settings)
-            note = "the solver converged slowly, so a looser tolerance was taken."
-    return alpha.astype(np.float32), note
+    try:
+        solved = cg(matrix, right_side, **settings)
+    except ValueError:  # pymatting's word for "did not converge"
+        settings |= {"rtol": LOOSE_TOLERANCE, "maxiter": 10 * MAX_ITERATIONS}
+        solved = cg(matrix, right_side, **settings)
+        note = "the solver converged slowly, so a looser tolerance was taken."
+    alpha = trimap.copy()
+    alpha[trimap == UNKNOWN] = np.clip(solved, 0, 1)
+    return alpha, note
+
+
+def _build_system(
+    image: FloatArray, trimap: FloatArray, progress: Progress
+) -> tuple[csr_matrix, DoubleArray]:
+    """
+    Build the linear system of the unknown pixels, strip by strip.
+
+    A pixel's row of the matting Laplacian reaches LAPLACIAN_REACH_PX rows of the picture: so much
+    is seen around each strip, and the system is exactly that of the whole picture.
+    """
+    from pymatting.laplacian.cf_laplacian import cf_laplacian  # noqa: PLC0415
+
+    is_unknown = trimap == UNKNOWN
+    height, width = trimap.shape
+    before_row = np.concatenate([[0], np.cumsum(is_unknown.sum(axis=1))])
+    parts, right_sides = [], []
+    step = max(1, STRIP_PX // width)
+    for top in range(0, height, step):
+        progress("matting", 0.0)
+        first, last = max(0, top - LAPLACIAN_REACH_PX), top + step + LAPLACIAN_REACH_PX
+        seen = slice(first, last)
+        laplacian = cf_laplacian(image[seen].astype(np.float64), is_known=~is_unknown[seen])
+        is_own = is_unknown[seen].copy()
+        is_own[: top - first] = is_own[top - first + step :] = False
+        rows = laplacian[is_own.ravel()]
+        right_sides.append(-rows.dot((trimap[seen] == 1).ravel().astype(np.float64)))
+        part = rows[:, is_unknown[seen].ravel()]
+        columns = part.indices + before_row[first]
+        shape = (part.shape[0], before_row[-1])
+        parts.append(csr_matrix((part.data, columns, part.indptr), shape))
+    return vstack(parts, format="csr"), np.concatenate(right_sides)
 
 
 def _report_residual(progress: Progress) -> Callable[..., None]:

@@ -18,8 +18,8 @@ HALO_PX = 248
 BYTES_PER_PIXEL = 640
 """Most that matting takes, beside 140 MB of weights; 550 were measured at 1 and 2 MP on a CPU."""
 
-DEFAULT_MAX_PIXELS = 4_000_000_000 // BYTES_PER_PIXEL
-"""Pixels to matte at a time, 6.25 MP: 4 GB, about half of what a small computer has."""
+MOST_PIXELS = 2**31 // 72
+"""Most pixels to matte at a time: of its widest layer, 72 channels, torch counts 2**31 numbers."""
 
 SMALLEST_TILE_PX = 2 * HALO_PX + 64
 """Side of the smallest tiles, halo and all: cut further, they'd be nearly halo alone."""
@@ -59,8 +59,8 @@ class FbaMatter:
 
     Args:
         network: the module that ``build_fba`` made, on its device.
-        max_pixels: how many pixels that device has memory for: its free bytes over
-            BYTES_PER_PIXEL.
+        max_pixels: how many pixels to run it on at a time; None takes what the device has memory
+            for when a job begins.
 
     Source:
         Forte and Pitié, "F, B, Alpha Matting", arXiv:2003.07711. Deviations from the authors'
@@ -70,7 +70,7 @@ class FbaMatter:
     name = "fba"
     precision = "float32"
 
-    def __init__(self, network: Network, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
+    def __init__(self, network: Network, max_pixels: int | None = None) -> None:
         self._network = network
         self._max_pixels = max_pixels
 
@@ -86,27 +86,46 @@ class FbaMatter:
         Raises:
             MemoryError: even the CPU has too little memory.
         """
-        max_pixels, shortage = self._max_pixels, ""
+        is_unknown = (trimap != 0) & (trimap != 1)
+        tiles = plan_tiles(is_unknown, self._pixels_at_once())
+        too_large: dict[str, list[int]] = {}
         while True:
-            tiles = plan_tiles((trimap != 0) & (trimap != 1), max_pixels)
-            matte = self._run(image, trimap, tiles, progress)
+            matte = self._run_if_memory_allows(image, trimap, tiles, progress)
             if matte is not None:
-                return replace(matte, note=_note(len(tiles), shortage))
-            shortage = f"{self.device} ran out of memory"
-            max_pixels = max(tile.pixels for tile in tiles) // 2
-            if max_pixels < SMALLEST_TILE_PX**2:
-                if self.device == "cpu":
-                    raise MemoryError(
-                        "There is too little memory to matte this picture: close other programs,"
-                        " or try a smaller picture."
-                    )
-                self._network = Network(self._network._module, "cpu")  # noqa: SLF001  (it can't move itself)
-                max_pixels, shortage = self._max_pixels, f"{shortage} and the CPU took over"
+                return replace(matte, note=_note(len(tiles), self.device, too_large))
+            largest = _largest(tiles)
+            too_large.setdefault(self.device, []).append(largest)
+            tiles = plan_tiles(is_unknown, largest // 2)
+            if _largest(tiles) < largest:
+                continue
+            if self.device == "cpu":
+                raise MemoryError(
+                    "There is too little memory to matte this picture: close other programs,"
+                    " or try a smaller picture."
+                )
+            self._network = self._network.moved_to("cpu")
+            tiles = plan_tiles(is_unknown, self._pixels_at_once())
+
+    def _pixels_at_once(self) -> int:
+        if self._max_pixels is not None:
+            return self._max_pixels
+        return min(self._network.usable_bytes() // BYTES_PER_PIXEL, MOST_PIXELS)
+
+    def _run_if_memory_allows(
+        self, image: FloatArray, trimap: FloatArray, tiles: list[Tile], progress: Progress
+    ) -> Matte | None:
+        """Matte the tiles; None, with nothing held any longer, when memory is too little."""
+        try:
+            return self._run(image, trimap, tiles, progress)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        return None
 
     def _run(
         self, image: FloatArray, trimap: FloatArray, tiles: list[Tile], progress: Progress
-    ) -> Matte | None:
-        """Matte the tiles; None when the device has too little memory for them."""
+    ) -> Matte:
+        """Matte the tiles."""
         alpha, foreground, background = trimap.copy(), image.copy(), image.copy()
         done, total = 0, sum(tile.pixels for tile in tiles)
 
@@ -115,12 +134,7 @@ class FbaMatter:
 
         for tile in tiles:
             tell(done, tile.pixels, 0.0)
-            try:
-                predicted = self._predict(image, trimap, tile, partial(tell, done, tile.pixels))
-            except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                return None
+            predicted = self._predict(image, trimap, tile, partial(tell, done, tile.pixels))
             core = tile.core
             is_unknown = (trimap[core] != 0) & (trimap[core] != 1)
             fused = fuse_fba(image[core], *predicted)
@@ -207,15 +221,26 @@ def _surroundings(core: slice, limit: int) -> slice:
     return slice(start, min(stop, limit))
 
 
-def _note(tiles: int, shortage: str) -> str:
+def _largest(tiles: list[Tile]) -> int:
+    return max((tile.pixels for tile in tiles), default=0)
+
+
+def _note(tiles: int, device: str, too_large: dict[str, list[int]]) -> str:
     """One sentence on what memory did to the matte, or nothing."""
+    steps = [
+        f"{name} ran out of memory at {', then '.join(f'{n / 1e6:.2g}' for n in sizes)} megapixels"
+        for name, sizes in too_large.items()
+    ]
+    if too_large and device not in too_large:
+        steps.append("the CPU took over")
+    why = " and ".join(steps)
     if tiles > 1:
-        why = shortage or "the unknown region is larger than memory allows at once"
+        why = why or "the unknown region is larger than memory allows at once"
         return f"{why}, so it was matted in {tiles} tiles, each by what it shows alone."
-    return f"{shortage}." if shortage else ""
+    return f"{why}." if why else ""
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether torch's words, which differ by device, mean that memory ran out."""
-    words = ("out of memory", "allocate memory")
+    words = ("out of memory", "allocate memory", "ALLOC_FAILED")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)

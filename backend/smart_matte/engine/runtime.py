@@ -1,6 +1,9 @@
 """The one place where arrays meet torch: a network as a function from arrays to arrays."""
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,6 +34,28 @@ def choose_device(wanted: str = "auto") -> str:
     return wanted
 
 
+GUESSED_BYTES = 4_000_000_000
+"""Taken where a system doesn't say what is free: half of what a small computer has."""
+
+
+def usable_bytes(device: str) -> int:
+    """
+    Say how much memory of a device a job may take.
+
+    Of a graphics card nearly all that is free: it says so when that was too much. Of the computer
+    half, as the others' programs need some, and Linux kills rather than says no.
+    """
+    if device.startswith("cuda"):
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return (torch.cuda.mem_get_info(device)[0] + cached) * 9 // 10
+    if device == "cpu" and sys.platform == "linux":
+        with suppress(OSError, ValueError, StopIteration):
+            lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+            line = next(line for line in lines if line.startswith("MemAvailable:"))
+            return int(line.split()[1]) * 1024 // 2
+    return GUESSED_BYTES
+
+
 def ignore_fraction(fraction: float) -> None:
     """Tell nobody."""
 
@@ -46,6 +71,10 @@ class Network:
         self.device = device
         self._module = module.eval().to(device=device, dtype=torch.float32)
         self._layers = [part for part in module.modules() if isinstance(part, nn.Conv2d)]
+
+    def usable_bytes(self) -> int:
+        """How much memory its device has for a run."""
+        return usable_bytes(self.device)
 
     def moved_to(self, device: str) -> "Network":
         """The same network on another device; this one is of no use afterwards."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,8 @@ import zmq
 
 from smart_matte.service.clients import Client, Clients, Standing
 from smart_matte.service.dispatcher import Dispatcher
+from smart_matte.service.memory import give_back_memory
+from smart_matte.service.self_description import SelfDescription
 from smart_matte.service.supervisor import FAULTY, Supervisor
 from smart_matte_link.envelope import (
     HEADER_BYTES,
@@ -25,26 +25,18 @@ from smart_matte_link.envelope import (
 )
 from smart_matte_link.errors import ProtocolError
 from smart_matte_link.messages import (
-    CAPABILITIES,
-    CHUNK_BYTES_MAX,
-    JOB_BYTES_MAX,
-    PIXELS_MAX,
     PROTOCOL_MAX,
     Begin,
     Draining,
     Facts,
     Hello,
-    Limits,
     MessageType,
-    Model,
     Ping,
     Pong,
     Proof,
     Refine,
     Shutdown,
     Status,
-    StatusReply,
-    Welcome,
     make_error,
     sent_by,
 )
@@ -71,6 +63,9 @@ BLOCKED_MS = 5
 
 REST_MS = 1000
 """The same while nothing happens."""
+
+RESTING_BYTES = 48 * 1024 * 1024
+"""Twice what the broker has at its start: with more than that, at rest, much of it is free."""
 
 CHECK_S = 1.0
 WORKER_EXIT_S = 2.0
@@ -100,11 +95,9 @@ class Broker:
         worker_command: Sequence[str],
         log_file: Path | None,
     ) -> None:
-        self._connection = connection
         self._client_router, self._worker_router = routers
         self._clock = clock
         self._settings = settings
-        self._log_file = log_file
         first_line = {
             "device": settings.worker_device,
             "log_file": "" if log_file is None else str(log_file.with_name("worker.log")),
@@ -115,8 +108,11 @@ class Broker:
             self._worker_router, clock, settings, worker_command, first_line
         )
         self._dispatcher = Dispatcher(self._supervisor, settings, clock, connection.epoch)
+        self._description = SelfDescription(
+            connection, settings, self._supervisor, self._dispatcher, log_file
+        )
         self._clients = Clients(
-            self._client_router, connection, settings, clock, self._make_welcome
+            self._client_router, connection, settings, clock, self._description.welcome
         )
         self._used_at = self._looked_at = self._checked_at = 0.0
         self._is_unloaded = False
@@ -218,7 +214,12 @@ class Broker:
         elif isinstance(body, Ping):
             client.send(Pong(body.number))
         elif isinstance(body, Status):
-            client.send(self._make_status())
+            status = self._description.status(
+                clients=len(self._clients.welcome()),
+                uptime_s=self._clock.now,
+                is_draining=self._drained_by is not None,
+            )
+            client.send(status)
         elif isinstance(body, Shutdown):
             LOG.info("%s asks the backend to go", client.application)
             self._drain("shutdown", body.drain_s)
@@ -332,6 +333,8 @@ class Broker:
         if used > self._settings.memory_max_bytes:
             LOG.critical("%d bytes of memory are in use: somebody floods this process", used)
             self._exit_code = EXIT_MEMORY
+        elif used > RESTING_BYTES and not self._dispatcher.has_jobs:
+            give_back_memory()
 
     # The end --------------------------------------------------------------------------------------
 
@@ -355,59 +358,6 @@ class Broker:
             client.send(Draining(reason))
         self._dispatcher.drain()
 
-    # What it says of itself -----------------------------------------------------------------------
-
-    def _models(self) -> tuple[Model, ...]:
-        facts = self._supervisor.facts
-        if facts is None:
-            return ()
-        if self._supervisor.worker:
-            return facts.models
-        return tuple(replace(model, is_loaded=False) for model in facts.models)
-
-    def _make_welcome(self, protocol: int) -> Welcome:
-        settings, facts = self._settings, self._supervisor.facts
-        return Welcome(
-            protocol,
-            self._connection.backend_version,
-            self._connection.epoch,
-            Limits(
-                CHUNK_BYTES_MAX,
-                PIXELS_MAX,
-                JOB_BYTES_MAX,
-                settings.waiting_per_client,
-                settings.lease_s,
-            ),
-            CAPABILITIES,
-            facts.devices if facts else (),
-            self._models(),
-        )
-
-    def _make_status(self) -> StatusReply:
-        facts, dispatcher = self._supervisor.facts, self._dispatcher
-        own = {"python": platform.python_version(), "pyzmq": zmq.__version__}
-        return StatusReply(
-            backend_version=self._connection.backend_version,
-            protocol=PROTOCOL_MAX,
-            epoch=self._connection.epoch,
-            pid=os.getpid(),
-            uptime_s=self._clock.now,
-            state="running" if self._drained_by is None else "draining",
-            clients=len(self._clients.welcome()),
-            jobs_waiting=dispatcher.waiting_count,
-            jobs_running=1 if dispatcher.running else 0,
-            jobs_ended=dispatcher.ended,
-            log_file=str(self._log_file or ""),
-            devices=facts.devices if facts else (),
-            models=self._models(),
-            workers=self._supervisor.status(is_busy=dispatcher.at_worker is not None),
-            versions={
-                **own,
-                "libzmq": zmq.zmq_version(),
-                **(facts.versions if facts else {}),
-            },
-        )
-
 
 def _open(incoming: Incoming, client: Client) -> tuple[Header, zmq.Frame]:
     """Read the header of a client's message; raises ProtocolError."""
@@ -425,8 +375,11 @@ def _read(header: Header, frame: zmq.Frame) -> Message:
 
 
 def _resident_bytes() -> int:
-    """Memory of this process; 0 where the system doesn't tell that simply."""
+    """Memory of this process; 0 where the system doesn't tell that simply, or now."""
     if sys.platform != "linux":
         return 0
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:  # a flood of connections has left no descriptor
+        return 0
     return pages * os.sysconf("SC_PAGESIZE")

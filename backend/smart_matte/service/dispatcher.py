@@ -67,6 +67,8 @@ class Dispatcher:
         self._queue = Queue(settings)
         self._ended_at = 0.0
         self._is_loading = False
+        self._waited_s = 0.0
+        self._looked_at = clock.now
         self._usual_s = FIRST_GUESS_S
 
     @property
@@ -114,7 +116,7 @@ class Dispatcher:
             ProtocolError: they weren't granted, or are too many.
         """
         job.take_upload(len(frame) - HEADER_BYTES)
-        job.moved = self._clock.now
+        self._pixels_moved(job, len(frame) - HEADER_BYTES)
         if self._supervisor.worker:
             self._supervisor.worker.pass_on(frame, header, job.worker_id)
 
@@ -159,7 +161,7 @@ class Dispatcher:
         job = self.running
         if job:
             job.take_download(len(frame) - HEADER_BYTES)
-            job.moved = self._clock.now
+            self._pixels_moved(job, len(frame) - HEADER_BYTES)
             job.client.pass_on(frame, header, job.id)
             self._ask_for_chunks()
 
@@ -184,6 +186,7 @@ class Dispatcher:
         elif job and isinstance(body, Result):
             job.accept_result(body)
             job.enter(Stage.SENDING, self._clock.now)
+            self._waited_s = 0.0
             job.client.send(replace(body, epoch=self._epoch), job.id)
             self._ask_for_chunks()
 
@@ -202,9 +205,11 @@ class Dispatcher:
             self.busy_at = self._clock.now
         for job in self._queue.order():
             self._hold_to_deadline(job)
+        passed_s = self._clock.now - self._looked_at
+        self._looked_at = self._clock.now
         if self.running:
             self._ask_for_chunks()
-            self._watch(self.running)
+            self._watch(self.running, passed_s)
         elif self.at_worker and self._clock.now - self._ended_at > self._settings.cancel_s:
             worker = self._supervisor.worker
             if worker and not worker.is_leaving:
@@ -224,7 +229,7 @@ class Dispatcher:
         if worker is None or job is None:
             self._supervisor.start()
             return
-        self.at_worker, self._is_loading = job, False
+        self.at_worker, self._is_loading, self._waited_s = job, False, 0.0
         job.enter(
             Stage.RECEIVING if isinstance(job.request, Begin) else Stage.RUNNING, self._clock.now
         )
@@ -321,19 +326,26 @@ class Dispatcher:
         self.end_job(job, make_error("deadline", "The job wasn't done by its deadline."))
         return True
 
-    def _watch(self, job: Job) -> None:
-        """See whether client and worker keep the job going."""
-        settings, still = self._settings, self._clock.now - job.moved
+    def _pixels_moved(self, job: Job, byte_count: int) -> None:
+        """A chunk went from or to the client, which earns it patience."""
+        job.moved = self._clock.now
+        earned_s = byte_count / self._settings.transfer_bytes_per_s
+        self._waited_s = max(0.0, self._waited_s - earned_s)
+
+    def _watch(self, job: Job, passed_s: float) -> None:
+        """See whether client and worker keep the job going; *passed_s* since the last look."""
+        settings = self._settings
         if self._hold_to_deadline(job):
             return
         if job.stage is Stage.RUNNING or not job.waits_for_client():
             lease_s = settings.loading_lease_s if self._is_loading else settings.progress_lease_s
-            worker = self._supervisor.worker
+            worker, still = self._supervisor.worker, self._clock.now - job.moved
             if still > lease_s and worker and not worker.is_leaving:
                 self._supervisor.kill(HUNG, f"no headway for {still:.0f} s")
             return
-        transfer_s = settings.chunk_gap_s + job.transfer_bytes() / settings.transfer_bytes_per_s
-        if still > settings.chunk_gap_s or self._clock.now - job.stage_begun > transfer_s:
+        self._waited_s += passed_s
+        is_crowded = any(other.client is not job.client for other in self._queue.order())
+        if self._waited_s > (settings.crowded_gap_s if is_crowded else settings.chunk_gap_s):
             self.end_job(job, make_error("deadline", "The pixels took too long to be sent."))
 
 

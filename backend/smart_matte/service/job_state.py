@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from smart_matte_link.envelope import Inflow
-from smart_matte_link.messages import Begin, Output, Plane, Refine, Result, new_job_id
+from smart_matte_link.messages import Begin, Plane, Refine, Result, new_job_id
 from smart_matte_link.strict_json import refuse
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ class Job:
         stage: where it stands.
         begun: when it was taken, by the loop's clock.
         moved: when a chunk last went from or to the client.
-        stage_begun: when this stage began.
         deadline: when it is given up.
         ahead: jobs before it, as last told to the client.
         upload_credit: chunks that the client may still send.
@@ -58,7 +57,7 @@ class Job:
         self.request = request
         self.image = image
         self.stage = Stage.WAITING
-        self.begun = self.moved = self.stage_begun = now
+        self.begun = self.moved = now
         self.deadline = None if request.deadline_s is None else now + request.deadline_s
         self.ahead = -1
         self.upload_credit = self.client_credit = self.worker_credit = 0
@@ -84,7 +83,7 @@ class Job:
     def enter(self, stage: Stage, now: float) -> None:
         """Go on to another stage."""
         self.stage = stage
-        self.stage_begun = self.moved = now
+        self.moved = now
 
     def take_upload(self, byte_count: int) -> None:
         """
@@ -116,7 +115,7 @@ class Job:
         Raises:
             ProtocolError: it is something else.
         """
-        if result.planes != tuple(map(self._plane_of, self.request.outputs)):
+        if result.planes != tuple(out.plane_for(self.image) for out in self.request.outputs):
             refuse("A result isn't what was asked for.", "bad_geometry")
         self.result = result
         self._download = Inflow(result.byte_count)
@@ -144,12 +143,6 @@ class Job:
             refuse("An end came where none was due.")
         self._download.finish(byte_count)
 
-    def _plane_of(self, output: Output) -> Plane:
-        """The plane that an output is."""
-        image = self.image
-        encoding = image.encoding if output.role == "foreground" else "coverage"
-        return Plane(output.role, image.width, image.height, output.order, output.sample, encoding)
-
     def add_client_credit(self, chunks: int) -> None:
         """The client wants so many more chunks."""
         self.client_credit = min(self.client_credit + chunks, CREDIT_MAX)
@@ -162,10 +155,6 @@ class Job:
         self.client_credit -= chunks
         self.worker_credit += chunks
         return chunks
-
-    def transfer_bytes(self) -> int:
-        """Bytes of the transfer that is under way."""
-        return self._download.expected if self.stage is Stage.SENDING else self._upload.expected
 
     def waits_for_client(self) -> bool:
         """Whether it is the client that has to send or read something now."""

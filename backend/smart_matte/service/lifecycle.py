@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import secrets
@@ -19,6 +20,7 @@ from smart_matte import __version__
 from smart_matte.service.broker import Broker
 from smart_matte.service.clock import LoopClock
 from smart_matte.service.log import default_folder, open_log
+from smart_matte.service.memory import keep_freed_memory, use_one_heap
 from smart_matte.service.sockets import Router
 from smart_matte_link.authentication import new_token
 from smart_matte_link.connection import (
@@ -32,6 +34,7 @@ from smart_matte_link.connection import (
 from smart_matte_link.errors import LinkError
 from smart_matte_link.messages import SPECIFICATION, ConnectionInfo
 from smart_matte_link.processes import start_of_process
+from smart_matte_link.strict_json import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,6 +56,8 @@ WINNER_S = 8.0
 LOOK_AGAIN_S = 0.02
 WORKER_COMMAND = (sys.executable, "-m", "smart_matte.service.worker")
 LOOPBACK = ("127.0.0.1", "[::1]")
+
+TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 78
@@ -85,6 +90,8 @@ def serve(settings: Settings, worker_command: Sequence[str] = WORKER_COMMAND) ->
     """
     check_endpoint(settings.endpoint)
     _limit_process()
+    keep_freed_memory()
+    use_one_heap()
     try:
         folder = runtime_folder()
         prepare_folder(folder)
@@ -176,7 +183,11 @@ def _serve_alone(folder: Path, settings: Settings, worker_command: Sequence[str]
         try:
             write_connection(folder, info)
         except (OSError, LinkError) as error:
-            raise ServeError(f"The connection file can't be written: {error}.") from error
+            needed = len(to_json(info))
+            raise ServeError(
+                f"The connection file can't be written to {folder}, which needs {needed} bytes of"
+                f" space there: {error}."
+            ) from error
         cleaning.callback(remove_connection, folder, info)
         LOG.info("Smart Matte %s serves at %s", __version__, info.endpoint)
         try:
@@ -203,8 +214,9 @@ def _describe(endpoint: str) -> ConnectionInfo:
 def _is_there(folder: Path, info: ConnectionInfo) -> bool:
     try:
         return read_connection(folder) == info
-    except LinkError:
-        return False
+    except LinkError as error:
+        cause = error.__cause__
+        return isinstance(cause, OSError) and cause.errno in TOO_MANY_OPEN  # nobody can tell now
 
 
 def _worker_socket_name() -> str:

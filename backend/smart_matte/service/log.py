@@ -1,5 +1,6 @@
 """Logs: one file for each process, small, for its owner only, without anything of a picture."""
 
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from platformdirs import user_log_path
 
 FILE_BYTES_MAX = 5 * 1024 * 1024
@@ -21,7 +23,7 @@ def default_folder() -> Path:
 
 def open_log(path: Path | None, *, on_terminal: bool = False) -> Path | None:
     """
-    Let this process log to a file that no other process writes.
+    Let this process log to a file; another that writes to it as well loses nothing by that.
 
     A folder or disk that takes no log stops nothing: the service works without one.
 
@@ -48,6 +50,41 @@ def open_log(path: Path | None, *, on_terminal: bool = False) -> Path | None:
 
 
 class _OwnersFile(logging.handlers.RotatingFileHandler):
+    """
+    A log file for its owner only.
+
+    Where two processes write to it (backends of two runtime folders do), one of them turns it
+    over, and the other goes on with the new one.
+    """
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802  (logging's name)
+        self._follow()
+        return bool(super().shouldRollover(record))
+
+    def doRollover(self) -> None:  # noqa: N802  (logging's name)
+        # Without the lock, or a disk that takes it, the line goes into the file as it is.
+        with contextlib.suppress(OSError), FileLock(f"{self.baseFilename}.lock", 0, mode=0o600):
+            if not self._follow():
+                super().doRollover()
+
+    def _follow(self) -> bool:
+        """Open the file anew if another process has turned it over; whether it had."""
+        if self.stream is None:
+            return False
+        try:
+            is_same = os.path.samestat(
+                os.stat(self.baseFilename),  # noqa: PTH116  (a text is at hand)
+                os.fstat(self.stream.fileno()),
+            )
+        except FileNotFoundError:
+            is_same = False
+        except (OSError, ValueError):  # no file at all
+            return False
+        if not is_same:
+            self.stream.close()
+            self.stream = self._open()
+        return not is_same
+
     def _open(self) -> Any:  # noqa: ANN401  (the type that the base class hides)
         return open(
             self.baseFilename,

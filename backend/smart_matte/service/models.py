@@ -1,6 +1,5 @@
 """The engine's models as one worker holds them: loading, using, forgetting, telling."""
 
-import ctypes
 import gc
 import importlib
 import os
@@ -16,6 +15,7 @@ from smart_matte import loading
 from smart_matte.engine.cutout import Engines, RawCutout, compute_raw
 from smart_matte.engine.options import MATTERS, SEGMENTERS, Options
 from smart_matte.engine.types import AnyArray, Progress
+from smart_matte.service.memory import give_back_memory
 from smart_matte.weights import store
 from smart_matte_link.messages import Device, Facts, Model
 
@@ -78,9 +78,7 @@ class Models:
         torch = sys.modules.get("torch")  # never imported for this
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if sys.platform == "linux":
-            with suppress(AttributeError):  # only glibc has it
-                ctypes.CDLL(None).malloc_trim(0)
+        give_back_memory()
 
     def facts(self) -> Facts:
         """What this process is and holds."""

@@ -107,21 +107,6 @@ def check_outputs(image: Plane, outputs: tuple[Output, ...]) -> None:
             refuse("The foreground of a colour picture can't be gray.", "bad_geometry")
 
 
-def result_planes(image: Plane, outputs: tuple[Output, ...]) -> tuple[Plane, ...]:
-    """What the outputs asked for *image* will be."""
-    return tuple(
-        Plane(
-            role=output.role,
-            width=image.width,
-            height=image.height,
-            order=output.order,
-            sample=output.sample,
-            encoding=image.encoding if output.role == "foreground" else "coverage",
-        )
-        for output in outputs
-    )
-
-
 def cut_into_chunks(
     planes: tuple[Plane, ...], image: SourceImage, cutout: Cutout, chunk_bytes: int
 ) -> Iterator[memoryview]:
@@ -129,7 +114,7 @@ def cut_into_chunks(
     The bytes of a result, plane after plane, converted only as they are taken.
 
     Args:
-        planes: from ``result_planes``.
+        planes: what is asked for (``Output.plane_for``).
         image: the job's picture.
         cutout: its finished result.
         chunk_bytes: most bytes of a chunk.
@@ -159,13 +144,21 @@ def output_rows(plane: Plane, image: SourceImage, cutout: Cutout, rows: slice) -
     colour = cutout.foreground[rows].reshape(rows.stop - rows.start, plane.width, -1)
     if image.plane.encoding == "linear":
         colour = _in_linear_light(colour, image, cutout, rows)
-    colour = to_sample(colour, plane.sample)
+    return _in_order(to_sample(colour, plane.sample), plane)
+
+
+def _in_order(colour: AnyArray, plane: Plane) -> AnyArray:
+    """The channels that a plane has, from 1 or 3 colour channels in its sample type."""
     count = CHANNELS[plane.order]
-    result = np.full(
-        (*colour.shape[:2], count), full_value(plane.sample), SAMPLE_TYPES[plane.sample]
-    )
-    is_reversed = plane.order.startswith("BGR")
-    result[..., : count - has_alpha(plane.order)] = colour[..., ::-1] if is_reversed else colour
+    result = np.empty((*colour.shape[:2], count), SAMPLE_TYPES[plane.sample])
+    if has_alpha(plane.order):
+        count -= 1
+        result[..., count] = full_value(plane.sample)
+    colour = np.broadcast_to(colour, (*colour.shape[:2], count))
+    if plane.order.startswith("BGR"):
+        colour = colour[..., ::-1]
+    for channel in range(count):  # numpy takes four times as long for all at once
+        result[..., channel] = colour[..., channel]
     return result
 
 

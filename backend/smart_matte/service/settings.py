@@ -24,11 +24,12 @@ class Settings:
         waiting_per_client: most waiting jobs of one client; the rest is told "busy".
         waiting_total: most waiting jobs of all clients.
         admitted_bytes: most bytes of all unfinished jobs together.
-        credit_chunks: chunks under way in each direction of a job; 32 MiB.
+        credit_chunks: chunks of a result under way from the worker; 16 MiB.
         hello_s: from hello to proof.
         lease_s: silence of a client with an open job that counts as its death.
-        chunk_gap_s: longest wait for the next chunk to come from, or go to, a client.
-        transfer_bytes_per_s: slowest client that is waited for, on top of chunk_gap_s.
+        chunk_gap_s: longest wait for a client to send, or take, pixels while nobody else waits.
+        crowded_gap_s: the same while other clients' jobs wait.
+        transfer_bytes_per_s: pixels that make up for a second of such a wait.
         job_deadline_s: from a job's turn to its end, where the client names no deadline.
         cancel_s: from cancelling a job to killing a worker that goes on with it.
         progress_lease_s: longest silence of a worker that computes.
@@ -55,11 +56,12 @@ class Settings:
     waiting_per_client: int = 4
     waiting_total: int = 16
     admitted_bytes: int = 4096 * MIB
-    credit_chunks: int = 8
+    credit_chunks: int = 4
 
     hello_s: float = 3.0
     lease_s: float = 6.0
     chunk_gap_s: float = 10.0
+    crowded_gap_s: float = 3.0
     transfer_bytes_per_s: int = 4 * MIB
     job_deadline_s: float = 1800.0
     cancel_s: float = 2.0

@@ -31,12 +31,12 @@ from smart_matte.service.jobs import (
 from smart_matte.service.kept import Kept, KeptJob
 from smart_matte.service.line import FAULTY_EXIT, ForgetTask, JobTask, Line, RefineTask, UnloadTask
 from smart_matte.service.log import open_log
+from smart_matte.service.memory import keep_freed_memory
 from smart_matte.service.models import Models
 from smart_matte.service.planes import (
     SourceImage,
     check_outputs,
     cut_into_chunks,
-    result_planes,
 )
 from smart_matte.service.ticket import Ticket
 from smart_matte_link import messages
@@ -96,9 +96,10 @@ def run_worker(compute: Compute | None = None) -> None:
     """
     parent = os.getppid()
     faulthandler.enable()  # the broker reads the error stream
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, for the broker: it tells us
+    _leave_signals_to_broker()
     tether.forbid_core_dumps()
     tether.prefer_for_oom_kill()
+    keep_freed_memory()
     start = _read_start()
     tether.end_with_parent(parent)
     open_log(Path(start.log_file) if start.log_file else None)
@@ -204,7 +205,7 @@ class Worker:
         *,
         is_kept: bool,
     ) -> None:
-        planes = result_planes(image.plane, outputs)
+        planes = tuple(output.plane_for(image.plane) for output in outputs)
         ticket.check()
         report = cutout.report.as_dict()
         result = Result(planes, report, self._start.epoch, is_kept)
@@ -233,6 +234,17 @@ class Worker:
         self._kept.clear()
         self._models.unload()
         log.info("models unloaded")
+
+
+def _leave_signals_to_broker() -> None:
+    """
+    Ignore what a terminal or a service manager sends to the whole group.
+
+    The broker gets it too, lets the running job end, and then closes our standard input.
+    """
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _read_start() -> Start:

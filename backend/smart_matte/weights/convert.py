@@ -1,5 +1,6 @@
 """Published files become state dicts, ready to be kept as safetensors."""
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def convert(weights_format: str, originals: Sequence[Path]) -> dict[str, torch.T
 
 def _read_pth(path: Path) -> dict[str, torch.Tensor]:
     """Open a checkpoint with the unpickler that builds tensors and containers and nothing else."""
+    _refuse_what_unpacks_to_more(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle raises whatever it likes
@@ -59,7 +61,20 @@ def _read_pth(path: Path) -> dict[str, torch.Tensor]:
             " alone and import that."
         )
     state_dict: dict[str, torch.Tensor] = content
+    if sum(tensor.nbytes for tensor in state_dict.values()) > path.stat().st_size:
+        raise WeightsError(f"{path.name} declares more numbers than it holds; it can't be used.")
     return state_dict
+
+
+def _refuse_what_unpacks_to_more(path: Path) -> None:
+    """PyTorch packs nothing: an archive that unpacks to more than its own size is a trap."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked_bytes = sum(member.file_size for member in archive.infolist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return  # not an archive, or a broken one: torch says so
+    if unpacked_bytes > path.stat().st_size:
+        raise WeightsError(f"{path.name} isn't as PyTorch writes its files; it can't be used.")
 
 
 def _is_state_dict(content: object) -> bool:

@@ -111,7 +111,9 @@ def download(
     Raises:
         WeightsError: no address delivered it, or the disk is full; what came is kept.
     """
-    with disk_troubles(destination.parent):  # the network's errors are caught where they arise
+    with disk_troubles(
+        destination.parent, file.bytes
+    ):  # the network's errors are caught where they arise
         if destination.is_file() and sha256_of(destination) == file.sha256:
             return
         part = destination.with_name(destination.name + ".part")

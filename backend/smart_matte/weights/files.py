@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,16 +30,30 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         WeightsError: the disk is full, or refuses.
     """
-    unfinished = path.with_name(path.name + ".tmp")
-    with disk_troubles(path.parent):
+    write_together({path: content})
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """
+    Write files of one folder, of which none is replaced before all are safe on the disk.
+
+    As ``write_whole`` for each of them. A program that is stopped between two replacements leaves
+    the first ones new and the others old.
+    """
+    unfinished = {path: path.with_name(path.name + ".tmp") for path in contents}
+    folder = next(iter(contents)).parent
+    with disk_troubles(folder, sum(map(len, contents.values()))):
         try:
-            with unfinished.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
+            for path, content in contents.items():
+                with unfinished[path].open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            for path in contents:
+                unfinished[path].replace(path)
         finally:
-            unfinished.unlink(missing_ok=True)
+            for path in unfinished.values():
+                path.unlink(missing_ok=True)
 
 
 def require_free_bytes(folder: Path, needed_bytes: int) -> None:
@@ -59,15 +73,22 @@ def require_free_bytes(folder: Path, needed_bytes: int) -> None:
 
 
 @contextmanager
-def disk_troubles(folder: Path) -> Iterator[None]:
-    """Turn what the disk says while *folder* is worked in into a WeightsError."""
+def disk_troubles(folder: Path, needed_bytes: int = 0) -> Iterator[None]:
+    """
+    Turn what the disk says while *folder* is worked in into a WeightsError.
+
+    Args:
+        folder: what is worked in.
+        needed_bytes: how much is to be written there, for the sentence.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in FULL:
+            space = f"{decimal(needed_bytes)} of space" if needed_bytes else "some space"
             raise WeightsError(
-                f"The disk that holds {folder} is full; free some space, or set"
-                " SMART_MATTE_WEIGHTS to a folder on another disk, and try again."
+                f"The disk that holds {folder} is full; free {space}, or set SMART_MATTE_WEIGHTS"
+                " to a folder on another disk, and try again."
             ) from error
         raise WeightsError(
             f"{error.filename or folder} can't be used ({error.strerror or error}); set"

@@ -21,7 +21,7 @@ from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 
 from smart_matte.errors import WeightsError
-from smart_matte.weights.files import disk_troubles, require_free_bytes, sha256_of, write_whole
+from smart_matte.weights.files import disk_troubles, require_free_bytes, sha256_of, write_together
 from smart_matte.weights.manifest import Entry, entries, find_entry
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     StateDict = dict[str, torch.Tensor]
 
 FOLDER_VARIABLE = "SMART_MATTE_WEIGHTS"
+CHANGED = "the bytes have changed, their SHA-256 is wrong"
 CONVERTER = 1  # raised when converted files must be made anew
 
 
@@ -126,21 +127,27 @@ def is_installed(name: str) -> bool:
 
 def load_state_dict(name: str) -> "StateDict":
     """
-    Load the tensors of an installed entry, after a quick look at size and header.
+    Load the tensors of an installed entry from bytes whose SHA-256 is right.
+
+    The file is read once: what is checked is what is loaded, whoever swaps it meanwhile.
 
     Raises:
         WeightsError: they are missing or broken; the sentence names the command that helps.
     """
     state = look(find_entry(name).name)
-    if state.kind != "installed":
+    if state.kind != "installed" or state.installed is None:
         raise WeightsError(state.sentence)
-    from safetensors.torch import load_file  # noqa: PLC0415  (torch takes seconds to import)
+    from safetensors.torch import load  # noqa: PLC0415  (torch takes seconds to import)
 
     try:
-        return load_file(path_of(name))
+        with path_of(name).open("rb") as file:
+            content = file.read(state.installed.bytes + 1)
+        if hashlib.sha256(content).hexdigest() == state.installed.sha256:
+            return load(content)
+        problem = CHANGED
     except (OSError, SafetensorError) as error:
-        broken = State(name, "broken", f"broken ({error})", state.installed)
-        raise WeightsError(broken.sentence) from error
+        problem = str(error)
+    raise WeightsError(State(name, "broken", f"broken ({problem})", state.installed).sentence)
 
 
 def look(name: str, *, whole: bool = False) -> State:
@@ -215,9 +222,9 @@ def keep(
         accepted_licence=not entry.commercial_use,
     )
     require_free_bytes(folder(), len(content))
+    facts = json.dumps(asdict(installed), indent=2).encode()
     # Stopped between these two, nothing counts as installed, or the new file fails the old facts.
-    write_whole(path_of(entry.name), content)
-    write_whole(_facts_path(entry.name), json.dumps(asdict(installed), indent=2).encode())
+    write_together({path_of(entry.name): content, _facts_path(entry.name): facts})
     return installed
 
 
@@ -258,7 +265,7 @@ def _problem_of(path: Path, installed: Installed, *, whole: bool) -> str:
         with safe_open(path, framework="numpy"):  # reads the header and checks it against the size
             pass
         if whole and sha256_of(path) != installed.sha256:
-            return "the bytes have changed, their SHA-256 is wrong"
+            return CHANGED
     except (OSError, SafetensorError) as error:
         return str(error)
     return ""
