@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from smart_matte.service.headway import Headway
 from smart_matte.service.job_state import Job, Stage
 from smart_matte.service.scheduling import Queue, admitted_bytes
 from smart_matte.service.supervisor import CANCELLED, HUNG
@@ -65,6 +66,7 @@ class Dispatcher:
         self._clock = clock
         self._epoch = epoch
         self._queue = Queue(settings)
+        self._headway = Headway()
         self._ended_at = 0.0
         self._is_loading = False
         self._waited_s = 0.0
@@ -339,9 +341,13 @@ class Dispatcher:
             return
         if job.stage is Stage.RUNNING or not job.waits_for_client():
             lease_s = settings.loading_lease_s if self._is_loading else settings.progress_lease_s
-            worker, still = self._supervisor.worker, self._clock.now - job.moved
-            if still > lease_s and worker and not worker.is_leaving:
-                self._supervisor.kill(HUNG, f"no headway for {still:.0f} s")
+            worker, now = self._supervisor.worker, self._clock.now
+            if (
+                worker
+                and not worker.is_leaving
+                and self._headway.is_lost(worker, job.moved, now, lease_s, settings)
+            ):
+                self._supervisor.kill(HUNG, f"no headway for {now - job.moved:.0f} s")
             return
         self._waited_s += passed_s
         is_crowded = any(other.client is not job.client for other in self._queue.order())

@@ -32,8 +32,9 @@ class Settings:
         transfer_bytes_per_s: pixels that make up for a second of such a wait.
         job_deadline_s: from a job's turn to its end, where the client names no deadline.
         cancel_s: from cancelling a job to killing a worker that goes on with it.
-        progress_lease_s: longest silence of a worker that computes.
+        progress_lease_s: longest silence of a worker that computes; see ``headway``.
         loading_lease_s: the same while it loads models, which it announces.
+        native_lease_s: the same while it answers and its processor time goes on.
         pong_lease_s: longest silence of a worker that doesn't compute.
         stopped_s: a worker that is stopped (SIGSTOP) for longer is killed.
         worker_start_s: from starting a worker to its first message.
@@ -68,6 +69,7 @@ class Settings:
 
     progress_lease_s: float = 15.0
     loading_lease_s: float = 120.0
+    native_lease_s: float = 120.0
     pong_lease_s: float = 5.0
     stopped_s: float = 2.0
     worker_start_s: float = 120.0

@@ -141,7 +141,8 @@ class Supervisor:
         See how the worker is.
 
         Args:
-            computes: whether it is computing, and so may be too busy to answer.
+            computes: whether it is computing, and so may be too busy to answer: then its
+                headway is what counts, which the dispatcher knows.
 
         Returns:
             What became of it, once, when it has ended.
@@ -188,15 +189,15 @@ class Supervisor:
         if not worker.is_ready:
             if now - worker.started > settings.worker_start_s:
                 self.kill(HUNG, "it never got ready")
-        elif not computes:
-            self._ask_for_life_sign(worker)
+        else:
+            self._ask_for_life_sign(worker, computes=computes)
 
-    def _ask_for_life_sign(self, worker: WorkerProcess) -> None:
+    def _ask_for_life_sign(self, worker: WorkerProcess, *, computes: bool) -> None:
         now = self._clock.now
         silence = now - max(worker.last_heard, worker.started)
         if worker.is_gone:
             self.kill(DIED, "its connection has ended")
-        elif silence > self._settings.pong_lease_s:
+        elif silence > self._settings.pong_lease_s and not computes:
             self.kill(HUNG, "it doesn't answer")
         elif silence > PING_S and now - worker.pinged > PING_S:
             worker.pinged = now

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smart_matte.service.peer import Peer
@@ -111,6 +112,16 @@ class WorkerProcess(Peer):
             found = os.waitid(os.P_PID, self.pid, flags)
             return found is not None and found.si_code == os.CLD_STOPPED
         return False
+
+    def worked_s(self) -> float | None:
+        """Processor time that it has used, all threads together; only Linux tells so cheaply."""
+        if sys.platform != "linux":
+            return None
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8", errors="replace")
+            user, system = fields.rpartition(")")[2].split()[11:13]  # proc(5), 14 and 15
+            return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return None
 
     @property
     def _stdin(self) -> Any:  # noqa: ANN401  (IO[bytes], which it always has)
