@@ -88,6 +88,55 @@ def test_a_half_opaque_selection_counts_as_a_selection() -> None:
     assert (trimap == 0).any()
 
 
+def disc_around(radius_px: float, squeeze: float = 1.0) -> np.ndarray:
+    """A hard disc, or an ellipse lying on its side, around the picture's centre."""
+    y, x = np.indices(SHAPE)
+    return (np.hypot(x - 320, (y - 240) * squeeze) <= radius_px).astype(np.float32)
+
+
+@pytest.mark.parametrize(("radius_px", "squeeze"), [(180, 1), (220, 1), (260, 1.2), (300, 1.3)])
+def test_no_background_in_a_loose_selection_is_called_foreground(
+    radius_px: float, squeeze: float
+) -> None:
+    # The disc's radius is 140 px: the line is 40 to 160 px off; 24 px are usually believed.
+    trimap = build_trimap(IMAGE, disc_around(radius_px, squeeze), None, OPTIONS)
+    assert ALPHA[trimap == 1].min() > 0.5
+    assert ALPHA[trimap == 0].max() < 0.5
+    assert (trimap == 0.5).mean() < 0.1
+
+
+def test_a_loose_selection_without_colours_is_taken_as_it_is_drawn() -> None:
+    trimap = build_trimap(IMAGE, disc_around(220), None, OPTIONS, use_colours=False)
+    assert (trimap[disc_around(200) == 1] == 1).all()
+
+
+def test_a_subject_of_two_colours_stays_whole_in_a_loose_selection() -> None:
+    image = IMAGE.copy()
+    upper = (ALPHA > 0) & (np.indices(SHAPE)[0] < 200)
+    image[upper] = image[upper][:, [1, 0, 2]]  # red and green change places: a green head
+    trimap = build_trimap(image, disc_around(200), None, OPTIONS)
+    assert ALPHA[trimap == 0].max() < 0.5
+    assert ALPHA[trimap == 1].min() > 0.5
+
+
+def test_a_loose_selections_network_still_says_where_the_subject_is() -> None:
+    probability = cv2.GaussianBlur(ALPHA, (0, 0), 3)
+    trimap = build_trimap(IMAGE, disc_around(220), probability, OPTIONS)
+    assert ALPHA[trimap == 1].min() > 0.5
+    assert ALPHA[trimap == 0].max() < 0.5
+
+
+def test_hairs_outside_a_tight_selection_become_unknown() -> None:
+    image, hairs = IMAGE.copy(), np.zeros(SHAPE, np.uint8)
+    for angle in np.linspace(0, 2 * np.pi, 40, endpoint=False):
+        tip = (round(320 + 147 * np.cos(angle)), round(240 + 147 * np.sin(angle)))
+        cv2.line(hairs, (320, 240), tip, 1)  # 7 px beyond the disc
+    is_hair = (hairs == 1) & (ALPHA < 0.5)
+    image[is_hair] = IMAGE[240, 320]
+    trimap = build_trimap(image, disc_around(130), None, OPTIONS)  # 10 px inside it
+    assert (trimap[is_hair] == 0.5).all()
+
+
 @pytest.mark.parametrize("grey", [0.5, 127 / 255, 128 / 255, 32768 / 65535])
 def test_a_selection_with_a_trimaps_three_values_is_taken_as_it_is(grey: float) -> None:
     drawn = np.zeros(SHAPE, np.float32)

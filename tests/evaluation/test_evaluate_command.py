@@ -32,9 +32,10 @@ def test_tables_are_printed_and_written_with_json_and_sheets(
         "alphamatting-narrow",
         "alphamatting-wide",
         "rough",
+        "loose",
         "fba-reference",
     ]
-    assert len(list((output / "sheets").iterdir())) == 4
+    assert len(list((output / "sheets").iterdir())) == 5
 
 
 def test_json_is_all_that_standard_output_holds(tiny_data: Path) -> None:

@@ -9,7 +9,7 @@ from smart_matte.engine.types import FloatArray
 from smart_matte.evaluation import rough_selection
 from smart_matte.evaluation.datasets import read_samples
 from smart_matte.evaluation.metrics import measure
-from smart_matte.evaluation.rough_selection import draw_rough_selection
+from smart_matte.evaluation.rough_selection import draw_loose_selection, draw_rough_selection
 
 
 def disc(radius_px: float, height: int = 300, width: int = 400) -> FloatArray:
@@ -70,6 +70,26 @@ def test_specks_get_no_lasso_and_every_larger_part_gets_one() -> None:
 
 def test_an_empty_alpha_gives_an_empty_selection() -> None:
     assert draw_rough_selection(np.zeros((30, 40), np.float32)).sum() == 0
+
+
+def test_a_loose_selection_keeps_its_margin_all_around() -> None:
+    """Ten tangents at 112.5 px: never nearer to the centre, and their corners 5 % further."""
+    selection = draw_loose_selection(disc(100))
+    y, x = np.indices(selection.shape)
+    distance_px = np.hypot(y - 150, x - 200)
+    assert set(np.unique(selection)) == {0.0, 1.0}
+    assert selection[distance_px < 111].all()
+    assert not selection[distance_px > 120].any()
+
+
+def test_a_loose_selection_has_every_sizeable_part_and_no_specks() -> None:
+    alpha = np.zeros((300, 400), np.float32)
+    alpha[50:150, 130:170] = alpha[100:130, 230:260] = 1
+    alpha[290:292, 10:12] = 1
+    selection = draw_loose_selection(alpha)
+    assert selection[alpha[:200].nonzero()].all()
+    assert selection[291, 11] == 0
+    assert draw_loose_selection(np.zeros((30, 40), np.float32)).sum() == 0
 
 
 def test_selections_of_the_shared_pictures_are_as_rough_as_the_figures_assume(

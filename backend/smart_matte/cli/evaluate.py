@@ -74,8 +74,9 @@ def evaluate(
     """
     Measure matting models on pictures whose alpha is known.
 
-    Sets with trimaps measure the matting model alone. The set “rough” draws a hurried selection
-    and runs the whole program; results worse than their selection are flagged.
+    Sets with trimaps measure the matting model alone. The set “rough” draws a hurried selection,
+    “loose” a polygon well outside of the subject; both run the whole program, and results worse
+    than their selection are flagged.
 
     \b
     Examples:

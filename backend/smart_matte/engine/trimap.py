@@ -14,7 +14,17 @@ from smart_matte.errors import SelectionError
 OUTER_RADIUS, MIN_OUTER_RADIUS_PX = 0.012, 7
 INNER_RADIUS, MIN_INNER_RADIUS_PX = 0.008, 4
 TRUST_DEPTH, MIN_TRUST_DEPTH_PX = 0.03, 12
-"""Deeper than this on either side of the drawn line the selection is believed as it is."""
+"""Deeper than this on either side of the drawn line a selection that isn't loose is believed."""
+LOOSE_SHARE, STILL_LOOSE_SHARE = 0.06, 0.5
+"""
+Share of the believed inside's border that the cut calls background from which the line counts as
+loose (same table: lassos reach 0.01, selections 2.5 % too tight 0.05, most loose ones 0.1 to 0.9),
+and from which it still does once it was moved inwards: most of it.
+"""
+CORE_DEPTH = 0.75
+"""Deeper than this share of the greatest depth even a loose selection is believed (same table)."""
+BORDER_WIDTH_PX = 2
+"""Of the believed inside's border: wide enough to have no gaps on a slant."""
 LINE_WIDTH, MIN_LINE_WIDTH_PX = 0.01, 4
 """Nearer than this to the drawn line nothing is certain: the hand shook."""
 HOLE_DEPTH = 0.08
@@ -44,6 +54,7 @@ def build_trimap(
 
     The selection is the prior. Deep inside and far outside it is believed; near its line the
     network's probability and the picture's colours decide, and what they can't decide is unknown.
+    Where these show that the line runs well outside of the subject, it is redrawn along their cut.
     A selection that holds a trimap's three values is taken as a trimap. Without a selection the
     network's subject takes its place.
 
@@ -158,6 +169,10 @@ def _trimap_from_selection(
     if use_colours:
         guess = is_selected if probability is None else probability > SELECTED
         cut = cut_by_colour(image, guess, is_inside, is_outside)
+        if _background_share(cut, depth, trust_in_px) > LOOSE_SHARE:
+            cut = _cut_within_loose(image, guess, depth, is_outside, trust_in_px)
+            is_inside = depth > CORE_DEPTH * float(depth.max())
+            depth, height = _distance_to(~cut.is_subject), _distance_to(cut.is_subject)
     else:
         cut = ColourCut(is_selected, is_selected.astype(np.float32))
         line_in_px = line_out_px = 0.0
@@ -176,6 +191,48 @@ def _trimap_from_selection(
         trimap[is_hole & (trimap == 1)] = UNKNOWN
     trimap[(coverage > 1 - SOLID) & (coverage < SOLID) & (trimap != UNKNOWN)] = UNKNOWN
     return trimap
+
+
+def _cut_within_loose(
+    image: FloatArray,
+    guess: BoolArray,
+    depth: FloatArray,
+    is_outside: BoolArray,
+    start_px: float,
+) -> ColourCut:
+    """
+    Cut a subject out of a selection that was drawn well outside of it.
+
+    Only the core is believed. What is shallower than *start_px* starts as background, so that the
+    subject's colours aren't learnt from what was included by mistake; the depth doubles for as
+    long as the cut calls most of the border at that depth background.
+
+    Args:
+        image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
+        guess: first guess of the subject, bool (H, W).
+        depth: distance inwards from the drawn line in pixels, float32 (H, W).
+        is_outside: background for sure, bool (H, W).
+        start_px: the depth to start from.
+
+    Source:
+        The start from a box in Rother, Kolmogorov and Blake 2004, "GrabCut", section 3.3. There
+        nothing inside is certain and all of it starts as subject.
+    """
+    is_core = depth > CORE_DEPTH * float(depth.max())
+    last_px, depth_px = 0.5 * float(depth.max()), start_px
+    while True:
+        cut = cut_by_colour(image, guess & (depth > depth_px), is_core, is_outside)
+        if depth_px >= last_px:
+            return cut
+        depth_px = min(2 * depth_px, last_px)
+        if _background_share(cut, depth, depth_px) <= STILL_LOOSE_SHARE:
+            return cut
+
+
+def _background_share(cut: ColourCut, depth: FloatArray, depth_px: float) -> float:
+    """How much of the border at a depth the cut calls background, [0, 1]."""
+    is_border = (depth > max(0.0, depth_px - BORDER_WIDTH_PX)) & (depth <= depth_px)
+    return 1 - float(cut.is_subject[is_border].mean()) if is_border.any() else 0.0
 
 
 def _find_holes(probability: FloatArray, depth: FloatArray, diagonal: float) -> BoolArray:

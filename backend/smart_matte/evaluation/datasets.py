@@ -15,10 +15,10 @@ from PIL import Image
 from smart_matte.engine.types import FloatArray
 from smart_matte.errors import OptionError, PictureError
 
-ROUGH = "rough"
-"""The set without trimaps: a selection is drawn and the whole program runs."""
+ROUGH, LOOSE = SELECTED_SETS = ("rough", "loose")
+"""The sets without trimaps: a selection is drawn, tight or loose, and the whole program runs."""
 
-SETS = ("alphamatting-narrow", "alphamatting-wide", ROUGH, "fba-reference")
+SETS = ("alphamatting-narrow", "alphamatting-wide", *SELECTED_SETS, "fba-reference")
 """Every set by name, in the order of a full run."""
 
 _TRIMAP_FOLDERS = {"alphamatting-narrow": "trimap_narrow", "alphamatting-wide": "trimap_wide"}
@@ -32,7 +32,7 @@ class Sample:
     Attributes:
         name: of the picture, unique in its set.
         image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
-        trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground. None in the rough set.
+        trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground. None in SELECTED_SETS.
         alpha: what a result is held against, float32 (H, W), [0, 1]: measured truth, or in
             "fba-reference" what the published FBA network gave.
     """
@@ -96,7 +96,9 @@ def _read_sample(set_name: str, data: Path, name: str) -> Sample:
         folder = data / "alphamatting"
         image_path, alpha_path = (folder / part / f"{name}.png" for part in ("image", "alpha"))
         trimap_path = (
-            None if set_name == ROUGH else folder / _TRIMAP_FOLDERS[set_name] / f"{name}.png"
+            folder / _TRIMAP_FOLDERS[set_name] / f"{name}.png"
+            if set_name in _TRIMAP_FOLDERS
+            else None
         )
     image = _read_colour(image_path)
     return Sample(

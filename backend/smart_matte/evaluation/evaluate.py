@@ -15,9 +15,15 @@ from smart_matte.engine.matting import Matter
 from smart_matte.engine.options import Options
 from smart_matte.engine.types import AnyArray, FloatArray, U8Array, ignore_progress
 from smart_matte.errors import OutputError
-from smart_matte.evaluation.datasets import ROUGH, Sample, list_samples, read_samples
+from smart_matte.evaluation.datasets import (
+    LOOSE,
+    SELECTED_SETS,
+    Sample,
+    list_samples,
+    read_samples,
+)
 from smart_matte.evaluation.metrics import Errors, measure
-from smart_matte.evaluation.rough_selection import draw_rough_selection
+from smart_matte.evaluation.rough_selection import draw_loose_selection, draw_rough_selection
 from smart_matte.loading import load_engines
 from smart_matte.pictures.sheets import (
     contact_sheet,
@@ -43,7 +49,8 @@ class Row:
         segmenter: what was to help the selection; empty in sets with trimaps.
         segmenter_used: what really helped; differs from *segmenter* after a fallback.
         unknown_share: share of the picture that the trimap left to the matting model, [0, 1].
-        errors: in the unknown region for sets with trimaps, over the whole picture for "rough".
+        errors: in the unknown region for sets with trimaps, over the whole picture for "rough" and
+            "loose".
         seconds: wall time, models loaded and warm.
         selection_sad: how far the selection alone is off over the whole picture; None in sets
             with trimaps.
@@ -96,7 +103,8 @@ class Plan:
         data: the folder that holds the sets.
         sets: names of the sets.
         matters: matting models; each runs over each set.
-        segmenters: what helps the selection; each runs with each matting model over "rough".
+        segmenters: what helps the selection; each runs with each matting model over "rough"
+            and "loose".
         device: torch device for the networks.
         limit: so many pictures of each set; None for all.
         seed: of the rough selections.
@@ -135,20 +143,20 @@ def evaluate(plan: Plan) -> Iterator[Row]:
                 outcomes.append(engine(set_name, sample))
                 yield outcomes[-1].row
             if plan.sheets is not None:
-                sheet = _draw_sheet(sample, outcomes, plan.seed)
+                sheet = _draw_sheet(set_name, sample, outcomes, plan.seed)
                 _write_sheet(sheet, plan.sheets / f"{set_name}-{sample.name}.jpg")
 
 
 def _load_engines(set_name: str, plan: Plan) -> list[Engine]:
     """Load every engine that runs over a set."""
-    segmenters = plan.segmenters if set_name == ROUGH else ("selection",)
+    segmenters = plan.segmenters if set_name in SELECTED_SETS else ("selection",)
     runs: list[Engine] = []
     for matter in plan.matters:
         for segmenter in segmenters:
             options = Options(matter=matter, segmenter=segmenter, device=plan.device)
             engines = load_engines(options)
-            if set_name == ROUGH:
-                runs.append(_rough_engine(options, engines, plan.seed))
+            if set_name in SELECTED_SETS:
+                runs.append(_selection_engine(options, engines, plan.seed))
             else:
                 runs.append(_trimap_engine(engines.matter))
     return runs
@@ -180,11 +188,11 @@ def _trimap_engine(matter: Matter) -> Engine:
     return run
 
 
-def _rough_engine(options: Options, engines: Engines, seed: int) -> Engine:
-    """The whole program from a rough selection, measured over the whole picture."""
+def _selection_engine(options: Options, engines: Engines, seed: int) -> Engine:
+    """The whole program from a drawn selection, measured over the whole picture."""
 
     def run(set_name: str, sample: Sample) -> Outcome:
-        selection = draw_rough_selection(sample.alpha, seed)
+        selection = _draw_selection(set_name, sample.alpha, seed)
         start_s = perf_counter()
         result = compute_cutout(sample.image, selection, options, engines)
         seconds = perf_counter() - start_s
@@ -229,10 +237,15 @@ def _warm_up_sample() -> Sample:
     )
 
 
-def _draw_sheet(sample: Sample, outcomes: Sequence[Outcome], seed: int) -> U8Array:
+def _draw_selection(set_name: str, alpha: FloatArray, seed: int) -> FloatArray:
+    """The selection that belongs to a set."""
+    return draw_loose_selection(alpha) if set_name == LOOSE else draw_rough_selection(alpha, seed)
+
+
+def _draw_sheet(set_name: str, sample: Sample, outcomes: Sequence[Outcome], seed: int) -> U8Array:
     """A row with what was given, then a row for each engine."""
     if sample.trimap is None:
-        selection = draw_rough_selection(sample.alpha, seed)
+        selection = _draw_selection(set_name, sample.alpha, seed)
         given = [
             ("selection", tint_unselected(sample.image, selection)),
             ("selection on a new background", over_backdrop(sample.image, selection)),

@@ -1,4 +1,4 @@
-"""Draws the selection that a hurried user would lasso around a subject whose alpha is known."""
+"""Draws the selections that a hurried user would around a subject whose alpha is known."""
 
 import math
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from smart_matte.engine.types import FloatArray
+from smart_matte.engine.types import BoolArray, FloatArray
 
 STEP_SHARE = 0.02
 """Distance from one lasso corner to the next, as a share of the picture's diagonal."""
@@ -16,6 +16,10 @@ JITTER_SHARE = 0.006
 
 MIN_PART_SHARE = 0.0005
 """Parts of the subject smaller than this share of the picture get no lasso of their own."""
+
+LOOSE_CORNERS = 10
+LOOSE_MARGIN_SHARE = 0.025
+"""How far each side of a loose polygon stays off the subject, as a share of the diagonal."""
 
 
 def draw_rough_selection(alpha: FloatArray, seed: int = 0) -> FloatArray:
@@ -55,6 +59,38 @@ def draw_rough_selection(alpha: FloatArray, seed: int = 0) -> FloatArray:
         corners += random.normal(0.0, JITTER_SHARE * diagonal_px, corners.shape)
         cv2.fillPoly(selection_u8, [np.rint(corners).astype(np.int32)], 1)
     return selection_u8.astype(np.float32)
+
+
+def draw_loose_selection(alpha: FloatArray) -> FloatArray:
+    """
+    Put a polygon loosely around a subject.
+
+    Ten sides, 36 degrees from one to the next, each 2.5 % of the picture's diagonal outside of
+    every sizeable part of ``alpha > 0.5``; it is convex, so that hollows of the subject are
+    selected whole.
+
+    Args:
+        alpha: true opacity, float32 (H, W), [0, 1].
+
+    Returns:
+        float32 (H, W), 0 or 1; all 0 where the alpha has no sizeable part.
+    """
+    _, labels, parts, _ = cv2.connectedComponentsWithStats(
+        (alpha > 0.5).astype(np.uint8)  # noqa: PLR2004  (half covered)
+    )
+    sizeable = np.flatnonzero(parts[:, cv2.CC_STAT_AREA] >= MIN_PART_SHARE * alpha.size)
+    is_subject: BoolArray = (labels > 0) & np.isin(labels, sizeable)
+    if not is_subject.any():
+        return np.zeros(alpha.shape, np.float32)
+    margin_px = LOOSE_MARGIN_SHARE * math.hypot(*alpha.shape)
+    y, x = np.arange(alpha.shape[0])[:, None], np.arange(alpha.shape[1])
+    is_selected = np.ones(alpha.shape, np.bool_)
+    for side in range(LOOSE_CORNERS):
+        # a third of a step on: no side lies along the picture's own
+        angle = 2 * math.pi * (side + 1 / 3) / LOOSE_CORNERS
+        reach = x * math.cos(angle) + y * math.sin(angle)
+        is_selected &= reach <= reach[is_subject].max() + margin_px
+    return is_selected.astype(np.float32)
 
 
 def _walk(outline: NDArray[np.float64], step_px: float) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from statistics import fmean
 import rich.box
 import rich.table
 
-from smart_matte.evaluation.datasets import ROUGH
+from smart_matte.evaluation.datasets import SELECTED_SETS
 from smart_matte.evaluation.evaluate import Row
 
 LIBRARIES = ("torch", "numpy", "pymatting")
@@ -43,7 +43,7 @@ def summarise(rows: Sequence[Row]) -> Table:
     for group in _groups(rows):
         first = group[0]
         selection = _mean([row.selection_sad for row in group])
-        worse = str(sum(row.is_worse for row in group)) if first.set_name == ROUGH else ""
+        worse = str(sum(row.is_worse for row in group)) if first.set_name in SELECTED_SETS else ""
         cells = (first.set_name, _engine_label(first), str(len(group)), selection)
         lines.append((*cells, *_figures(group), worse))
     header = ("set", "engine", "pictures", "selection", *FIGURES, "worse")
@@ -110,12 +110,12 @@ FIGURES = ("SAD", "MSE e3", "Grad", "Conn", "unknown", "s")
 
 LEGEND = (
     "SAD, Grad and Conn are divided by 1000, MSE is multiplied by 1000: the conventions of the"
-    " matting literature. Sets with trimaps count the unknown region, “rough” counts the whole"
-    " picture. “fba-reference” is held against what the published FBA network gave. “selection”"
-    " is the SAD of the rough selection by itself, “known” the part of the SAD that lies where"
-    " the trimap left nothing to the matting model, “unknown” the share of the picture that it"
-    " did leave, “s” the seconds on this machine. A note “by …” tells what made the trimap where"
-    " the segmenter found nothing."
+    " matting literature. Sets with trimaps count the unknown region, “rough” and “loose”"
+    " count the whole picture. “fba-reference” is held against what the published FBA network"
+    " gave. “selection” is the SAD of the drawn selection by itself, “known” the part of the SAD"
+    " that lies where the trimap left nothing to the matting model, “unknown” the share of the"
+    " picture that it did leave, “s” the seconds on this machine. A note “by …” tells what made"
+    " the trimap where the segmenter found nothing."
 )
 
 
@@ -123,7 +123,7 @@ def _tabulate_group(group: Sequence[Row]) -> Table:
     """One table of one engine over one set."""
     first = group[0]
     title = f"{first.set_name}: {_engine_label(first)}"
-    if first.set_name != ROUGH:
+    if first.set_name not in SELECTED_SETS:
         pictures = tuple((row.picture, *_figures([row])) for row in group)
         return Table(title, ("picture", *FIGURES), (*pictures, ("mean", *_figures(group))))
     lines = []
