@@ -11,6 +11,12 @@ import pytest
 BACKEND = Path(__file__).resolve().parents[1] / "backend"
 FILES = sorted((BACKEND / "smart_matte").rglob("*.py"))
 LINK_FILES = sorted((BACKEND / "smart_matte_link").rglob("*.py"))
+PLUG_IN_FILES = [
+    path
+    for name in ("plugin_gimp", "plugin_krita")
+    for path in sorted((BACKEND.parent / name).rglob("*.py"))
+]
+EDITORS_OWN = {"gi", "krita", "PyQt5", "PyQt6"}
 
 # Folder or file (the longest that matches counts) and what of smart_matte it may import.
 MAY_IMPORT = {
@@ -22,6 +28,7 @@ MAY_IMPORT = {
     "smart_matte.pictures": ("pictures", "engine.types", "errors"),
     "smart_matte.loading": ("engine", "weights", "errors"),
     "smart_matte.api": ("engine", "loading", "errors"),
+    "smart_matte.install": ("install", "errors"),
     "smart_matte.service": ("service", "engine", "loading", "weights", "errors"),
     "smart_matte.evaluation": (
         "evaluation",
@@ -91,6 +98,15 @@ def test_the_link_imports_the_standard_library_and_nothing_else(path: Path) -> N
     assert {imported.split(".")[0] for imported in imported_modules(path)} <= own
 
 
+@pytest.mark.parametrize("path", PLUG_IN_FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_a_plug_in_imports_the_link_and_only_its_host_files_touch_the_editor(path: Path) -> None:
+    beside = {file.stem for file in path.parent.glob("*.py")} | {path.parent.name}
+    own = {"smart_matte_link", *beside, *sys.stdlib_module_names}
+    if path.stem.endswith("_host"):
+        own |= EDITORS_OWN
+    assert {imported.split(".")[0] for imported in imported_modules(path)} <= own
+
+
 def test_the_broker_loads_nothing_heavy() -> None:
     heavy = ("numpy", "torch", "cv2", "PIL", "pymatting")
     program = (
@@ -105,3 +121,4 @@ def test_the_broker_loads_nothing_heavy() -> None:
 
 def test_every_file_is_looked_at() -> None:
     assert len(FILES) > 20
+    assert len(PLUG_IN_FILES) > 10

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "backend" / "smart_matte_link"
-FILES = sorted(PACKAGE.glob("*.py"))
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 EXERCISE = """
 import pathlib, sys, tempfile
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
 import smart_matte_link
-for path in pathlib.Path(sys.argv[1], "smart_matte_link").glob("*.py"):
-    __import__("smart_matte_link." + path.stem)
+package = pathlib.Path(sys.argv[1], "smart_matte_link")
+for path in package.rglob("*.py"):
+    parts = path.relative_to(package.parent).with_suffix("").parts
+    __import__(".".join(part for part in parts if part != "__init__"))
 from smart_matte_link.client import Client
 from smart_matte_link.connection import prepare_folder, read_connection, write_connection
 from smart_matte_link.envelope import decode, encode

@@ -6,6 +6,7 @@ import smart_matte
 from smart_matte.cli.cutout import cutout_command
 from smart_matte.cli.demo import demo_command
 from smart_matte.cli.evaluate import evaluate
+from smart_matte.cli.install import install_group
 from smart_matte.cli.service import serve_command, status_command, stop_command
 from smart_matte.cli.weights import weights_group
 
@@ -20,6 +21,7 @@ def cli() -> None:
     Examples:
       smart-matte cutout photo.jpg --selection rough.png -o out/
       smart-matte cutout photos/ -o out/ --preview
+      smart-matte install gimp
       smart-matte weights list
       smart-matte COMMAND --help
 
@@ -35,6 +37,7 @@ def cli() -> None:
 cli.add_command(cutout_command)
 cli.add_command(demo_command)
 cli.add_command(evaluate)
+cli.add_command(install_group)
 cli.add_command(serve_command)
 cli.add_command(status_command)
 cli.add_command(stop_command)

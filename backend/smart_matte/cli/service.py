@@ -17,10 +17,27 @@ from rich.table import Table
 import smart_matte
 from smart_matte.errors import SmartMatteError
 from smart_matte_link.client import Client
+from smart_matte_link.connection import FOLDER_VARIABLE
 from smart_matte_link.errors import LinkError
 from smart_matte_link.messages import StatusReply
 
 BROKER_COMMAND = (sys.executable, "-m", "smart_matte.service")
+
+
+def _use_folder(_context: click.Context, _option: click.Parameter, folder: str | None) -> None:
+    if folder is not None:
+        os.environ[FOLDER_VARIABLE] = os.path.abspath(folder)  # noqa: PTH100  (links stay links)
+
+
+RUNTIME_FOLDER = click.option(
+    "--folder",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    expose_value=False,
+    callback=_use_folder,
+    help=f"The backend's folder, as {FOLDER_VARIABLE} does: for an editor in a sandbox, which sees"
+    " only its own.",
+)
 
 
 @click.command("serve")
@@ -32,6 +49,7 @@ BROKER_COMMAND = (sys.executable, "-m", "smart_matte.service")
     help="Listen on tcp://127.0.0.1:PORT instead of a socket in a private folder, for editors in a"
     " sandbox; * takes a free port. Other machines need an SSH tunnel.",
 )
+@RUNTIME_FOLDER
 def serve_command(*, detach: bool, endpoint: str) -> None:
     """
     Run the backend in the foreground, until it is stopped or idle for half an hour.
@@ -56,6 +74,7 @@ def serve_command(*, detach: bool, endpoint: str) -> None:
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
+@RUNTIME_FOLDER
 def status_command(*, as_json: bool) -> None:
     """
     Show what the running backend is and does; exits with 1 where none runs.
@@ -88,6 +107,7 @@ def status_command(*, as_json: bool) -> None:
     metavar="SECONDS",
     help="Patience with the running job.",
 )
+@RUNTIME_FOLDER
 def stop_command(*, drain_s: float) -> None:
     """
     Stop the running backend; fine where none runs.

@@ -1,0 +1,1 @@
+"""Putting the plug-ins, and what they need, where GIMP and Krita look for them."""
