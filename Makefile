@@ -5,6 +5,7 @@
 # make bench   the figures of docs/benchmarks.md
 # make soak    ten thousand jobs, kills, strangers, limits: the figures of docs/reliability.md
 # make bench-transport   how fast pixels travel: the other figures there
+# make bench-closed-form   our solver beside pymatting's
 # make messages   bring the plug-ins' translations up to date with the sources
 # make clean   forget the environment
 
@@ -16,7 +17,7 @@ TORCH_BACKEND ?= auto
 # What make bench compares.
 MATTERS ?= --matter closed-form --segmenter grabcut
 
-.PHONY: demo test test-all check format bench soak bench-transport messages clean
+.PHONY: demo test test-all check format bench soak bench-transport bench-closed-form messages clean
 
 demo: .venv/ready
 	$(BIN)/smart-matte demo --output demo --overwrite
@@ -48,6 +49,9 @@ soak: .venv/ready-dev
 
 bench-transport: .venv/ready-dev
 	$(BIN)/python tests/soak/transport.py --repetitions 9 --write docs/reliability.md
+
+bench-closed-form: .venv/ready-dev
+	$(BIN)/python tests/benchmarks/closed_form.py
 
 messages: .venv/ready-dev
 	$(BIN)/python -m smart_matte.install.messages

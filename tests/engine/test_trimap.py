@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from scenes import composite, soft_disc
+from skimage import data
 
 from smart_matte.engine.options import Options
 from smart_matte.engine.trimap import (
@@ -124,6 +125,17 @@ def test_a_loose_selections_network_still_says_where_the_subject_is() -> None:
     trimap = build_trimap(IMAGE, disc_around(220), probability, OPTIONS)
     assert ALPHA[trimap == 1].min() > 0.5
     assert ALPHA[trimap == 0].max() < 0.5
+
+
+def test_a_line_that_crosses_the_subject_is_believed() -> None:
+    """A box around the middle of a cat that fills the picture: outside of it is cat as well."""
+    cat = data.cat().astype(np.float32) / 255
+    selection = np.zeros(cat.shape[:2], np.float32)
+    selection[20:, 90:380] = 1
+    trimap = build_trimap(cat, selection, None, Options())
+    deep = np.zeros_like(selection, bool)
+    deep[50:270, 120:350] = True
+    assert (trimap[deep] == 0).sum() == 0
 
 
 def test_hairs_outside_a_tight_selection_become_unknown() -> None:
