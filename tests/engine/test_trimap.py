@@ -176,6 +176,14 @@ def test_chosen_radii_reach_beyond_the_usual_limits() -> None:
     assert len(set(unknown_px)) == 4
 
 
+def test_the_same_selection_gives_the_same_trimap_each_time() -> None:
+    # OpenCV's distances differ in their last bit from call to call.
+    selection = shifted(ALPHA, 9)
+    first = build_trimap(IMAGE, selection, None, OPTIONS)
+    for _ in range(8):
+        np.testing.assert_array_equal(build_trimap(IMAGE, selection, None, OPTIONS), first)
+
+
 def test_a_plain_selection_is_no_trimap() -> None:
     assert not is_trimap((ALPHA > 0.5).astype(np.float32))
     assert not is_trimap(ALPHA)

@@ -78,7 +78,8 @@ def distance_maps(is_class: BoolArray) -> FloatArray:
         distance_px = cv2.distanceTransform(
             (~is_class).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
         )
-        squared = np.square(distance_px, dtype=np.float64)
+        # Squares between pixels are whole numbers; OpenCV's last bit differs from call to call.
+        squared = np.rint(np.square(distance_px, dtype=np.float64))
         for scale, sigma_px in zip(maps, DISTANCE_SIGMAS_PX, strict=True):
             scale[:] = np.exp(squared / (-2 * sigma_px**2))
     return maps

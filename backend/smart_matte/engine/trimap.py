@@ -295,8 +295,15 @@ def _distance_to(region: BoolArray, metric: int = cv2.DIST_L2) -> FloatArray:
     """
     if not region.any():
         return np.full(region.shape, np.float32(sum(region.shape)))
-    precision = cv2.DIST_MASK_PRECISE if metric == cv2.DIST_L2 else cv2.DIST_MASK_3
-    return cv2.distanceTransform((~region).astype(np.uint8), metric, precision).astype(np.float32)
+    elsewhere = (~region).astype(np.uint8)
+    if metric != cv2.DIST_L2:
+        return cv2.distanceTransform(elsewhere, metric, cv2.DIST_MASK_3).astype(np.float32)
+    distance: FloatArray = cv2.distanceTransform(elsewhere, metric, cv2.DIST_MASK_PRECISE)
+    # Squares between pixels are whole numbers; OpenCV's last bit differs from call to call, and
+    # would decide at radii that are whole as well.
+    np.square(distance, out=distance)
+    np.rint(distance, out=distance)
+    return np.sqrt(distance, out=distance)
 
 
 def _diagonal(shape: tuple[int, ...]) -> float:
