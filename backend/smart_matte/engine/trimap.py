@@ -298,12 +298,13 @@ def _distance_to(region: BoolArray, metric: int = cv2.DIST_L2) -> FloatArray:
     elsewhere = (~region).astype(np.uint8)
     if metric != cv2.DIST_L2:
         return cv2.distanceTransform(elsewhere, metric, cv2.DIST_MASK_3).astype(np.float32)
-    distance: FloatArray = cv2.distanceTransform(elsewhere, metric, cv2.DIST_MASK_PRECISE)
+    distance = cv2.distanceTransform(elsewhere, metric, cv2.DIST_MASK_PRECISE).astype(np.float32)
     # Squares between pixels are whole numbers; OpenCV's last bit differs from call to call, and
     # would decide at radii that are whole as well.
     np.square(distance, out=distance)
     np.rint(distance, out=distance)
-    return np.sqrt(distance, out=distance)
+    np.sqrt(distance, out=distance)
+    return distance
 
 
 def _diagonal(shape: tuple[int, ...]) -> float:
