@@ -124,7 +124,7 @@ class Krita:
         with_checkout: bool,
     ) -> tuple[Program, ScriptFolder]:
         scripts = ScriptFolder(self.home / "tmp" / f"scripts-{next(self._numbers)}")
-        wishes = {"SMART_MATTE_TEST_SCRIPTS": str(scripts.folder)}
+        wishes = {"SMART_MATTE_TEST_SCRIPTS": str(scripts.folder), "PYTHONFAULTHANDLER": "1"}
         if files:
             wishes["SMART_MATTE_TEST_PICTURE"] = "1"
         program = self.editors.start(

@@ -16,6 +16,10 @@ WAIT_S = 60.0
 PIXEL_BYTES = {"U8": 1, "U16": 2, "F16": 2, "F32": 4}
 CHANNELS = {"GRAYA": 2, "RGBA": 4, "CMYKA": 5, "LABA": 4}
 
+REST_S = 0.3
+# Krita 5.3.4 crashes (KisNodeModel::processUpdateQueue) where a layer goes, by undo or with its
+# document, within the moment in which the layers docker gathers what has changed about it.
+
 
 def bytes_of(text):
     return base64.b64decode(text)
@@ -73,6 +77,8 @@ def add_layer(name, pixels=None, at=(0, 0, 0, 0), kind="paintlayer", parent=None
         node.setPixelData(QtCore.QByteArray(bytes_of(pixels)), *at)
     home = find(parent) if parent else document.rootNode()
     home.addChildNode(node, None)
+    if kind == "filllayer":
+        events(0.5)  # Krita fills it a moment later
     if kind == "vectorlayer":
         shape = '<svg><rect x="10" y="8" width="40" height="30" fill="#336699"/></svg>'
         node.addShapesFromSvg(shape)
@@ -174,6 +180,7 @@ def close_document(number=-1):
 
 
 def close_all():
+    events(REST_S)
     while KRITA.documents():
         close_document()
 
@@ -256,6 +263,7 @@ def projection(name, x, y, width, height):
 
 
 def trigger(action, times=1):
+    events(REST_S)
     for _ in range(times):
         KRITA.action(action).trigger()
         KRITA.activeDocument().waitForDone()
