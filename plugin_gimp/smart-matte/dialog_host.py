@@ -12,10 +12,10 @@ from gi.repository import Gimp, GimpUi, GLib, GObject, Gtk
 from arguments_host import TRIMAP, UNITS, chosen
 from layer_host import read_picture, region_of
 from preview_host import HEIGHT_PX, WIDTH_PX, PreviewPane
-from refused import RefusedError
 from shrinking_host import shrunk
 from smart_matte_link.editing.choices import ADVANCED, BASIC, HIDE_ORIGINAL, OUTPUT, to_options
 from smart_matte_link.editing.previewer import News, Previewer, Wish
+from smart_matte_link.editing.problems import RefusedError
 from smart_matte_link.editing.stages import CONNECTING, overall_fraction, title_of
 from smart_matte_link.errors import LinkError
 from smart_matte_link.messages import Progress

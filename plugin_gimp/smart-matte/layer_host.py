@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gi.repository import Babl, Gegl, Gimp
 
-from refused import RefusedError
+from smart_matte_link.editing.picture import Picture
 from smart_matte_link.editing.pixels import painted_trimap
+from smart_matte_link.editing.problems import RefusedError
 from smart_matte_link.editing.region import Rect, region_that_matters
 from smart_matte_link.messages import Plane
 from words import _
@@ -31,28 +32,6 @@ What is sent is coded as sRGB: there, levels of linear integers come closer toge
 BABL_TYPES = {"u8": "u8", "u16": "u16", "f32": "float"}
 BABL_COLOURS = {"GRAY": "Y'", "GRAYA": "Y'A", "RGB": "R'G'B'", "RGBA": "R'G'B'A"}
 """sRGB-coded colour, which is what the backend works in."""
-
-
-class Picture(NamedTuple):
-    """
-    What is sent of a layer.
-
-    Attributes:
-        region: the part of the layer, in the layer's own coordinates.
-        plane: its size and coding.
-        pixels: its bytes.
-        hint: the selection or trimap of the same size, with its bytes; None without one.
-    """
-
-    region: Rect
-    plane: Plane
-    pixels: bytes
-    hint: tuple[Plane, bytes] | None
-
-    @property
-    def planes(self) -> list[tuple[Plane, bytes]]:
-        """As ``Client.cutout`` takes them."""
-        return [(self.plane, self.pixels), *([self.hint] if self.hint else [])]
 
 
 class Subject(NamedTuple):

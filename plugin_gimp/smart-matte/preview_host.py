@@ -18,7 +18,7 @@ from smart_matte_link.messages import CHANNELS
 from words import _
 
 if TYPE_CHECKING:
-    from layer_host import Picture
+    from smart_matte_link.editing.picture import Picture
     from smart_matte_link.job import Answer
 
 WIDTH_PX, HEIGHT_PX = 560, 440

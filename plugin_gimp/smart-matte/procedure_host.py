@@ -15,10 +15,11 @@ from gi.repository import Gimp, GLib
 
 from arguments_host import TRIMAP, add_arguments, chosen
 from layer_host import Subject, layer_of, read_picture, region_of, sample_of
-from refused import RefusedError
-from result_host import Target, check_can_hold, layer_of_trimap, outputs_for
+from result_host import Target, check_can_hold, layer_of_trimap
 from smart_matte_link.editing.choices import to_options
 from smart_matte_link.editing.installed import read_installed
+from smart_matte_link.editing.picture import outputs_for
+from smart_matte_link.editing.problems import RefusedError, brief_of
 from smart_matte_link.editing.stages import (
     CONNECTING,
     overall_fraction,
@@ -26,6 +27,7 @@ from smart_matte_link.editing.stages import (
 )
 from smart_matte_link.errors import LinkError
 from smart_matte_link.job import Wishes
+from smart_matte_link.messages import Output
 from words import _
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ def run(
         explained = INSTALLED.explained(error)
         sentence = _.say(explained.sentence, explained.hint)
     except Exception as error:  # noqa: BLE001  (users get a sentence, never a traceback)
-        sentence = _("Smart Matte failed unexpectedly: {error}").format(error=_in_brief(error))
+        sentence = _("Smart Matte failed unexpectedly: {error}").format(error=brief_of(error))
     else:
         return procedure.new_return_values(Gimp.PDBStatusType.SUCCESS, GLib.Error())
     finally:
@@ -142,12 +144,14 @@ def _cut_out(subject: Subject, config: Gimp.ProcedureConfig) -> None:
     check_can_hold(image, output)
     Gimp.progress_init(_(CONNECTING))
     region = region_of(subject)
-    picture = read_picture(subject, region, sample_of(image))
+    sample = sample_of(image)
+    picture = read_picture(subject, region, sample)
+    colours = Output("foreground", picture.plane.order.removesuffix("A"), sample)
     target = Target(subject, region)
     with INSTALLED.client("gimp") as client:
         answer = client.cutout(
             picture.planes,
-            outputs_for(image, picture.plane, output),
+            outputs_for(output, sample, colours),
             to_options(chosen(config)),
             Wishes(_show_progress),
         )
@@ -167,19 +171,6 @@ def _show_progress(progress: Progress) -> None:
         Gimp.progress_pulse()
     else:
         Gimp.progress_update(fraction)
-
-
-def _in_brief(error: Exception) -> str:
-    """What failed and where, without what it failed on: that may be the picture."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    where = (
-        ""
-        if frame is None
-        else f" ({Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno})"
-    )
-    return f"{type(error).__name__}{where}"
 
 
 def main() -> None:

@@ -15,19 +15,16 @@ from layer_host import (
     pixel_layout,
     place_of,
     read_native,
-    sample_of,
 )
-from refused import RefusedError
 from smart_matte_link.editing.pixels import part_of, with_computed_colours
+from smart_matte_link.editing.problems import RefusedError
 from smart_matte_link.editing.region import Rect
-from smart_matte_link.messages import Output
 from words import _
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from smart_matte_link.job import Answer, Buffer
-    from smart_matte_link.messages import Plane
 
 TRIMAP_OF = "smart-matte-trimap-of"
 """Parasite of a trimap layer: the tattoo (GIMP's lasting id) of the layer it belongs to."""
@@ -37,24 +34,6 @@ PERSISTENT = 1
 
 TRIMAP_OPACITY = 60.0
 """Percent; the picture has to show through while the trimap is repainted."""
-
-
-def outputs_for(image: Gimp.Image, colour: Plane, output: str) -> list[Output]:
-    """
-    What the backend is asked for.
-
-    Args:
-        image: the image; its precision decides the masks'.
-        colour: the picture as sent.
-        output: one of choices.OUTPUT.
-    """
-    trimap = Output("trimap", "GRAY", "u8")
-    if output == "trimap":
-        return [trimap]
-    alpha = Output("alpha", "GRAY", sample_of(image))
-    if output != "layer":
-        return [alpha]
-    return [alpha, Output("foreground", colour.order.removesuffix("A"), colour.sample), trimap]
 
 
 class Target:
@@ -77,7 +56,7 @@ class Target:
         Change the image, in one undo step.
 
         Args:
-            answer: what the backend gave for ``outputs_for``.
+            answer: what the backend gave for ``picture.outputs_for``.
             output: one of choices.OUTPUT.
             hide_original: whether the original makes way for a new layer.
 
@@ -156,12 +135,12 @@ class Target:
 
     def _set_mask(self, layer: Gimp.Layer, answer: Answer) -> None:
         """Put the alpha into the layer's mask; what lies outside the region isn't the subject."""
-        if layer.get_mask() is not None:
-            layer.remove_mask(Gimp.MaskApplyMode.DISCARD)
         mask = layer.create_mask(Gimp.AddMaskType.BLACK)
-        layer.add_mask(mask)
         alpha = answer.planes["alpha"]
         _write(mask, self._region, coverage_format(mask, alpha.plane.sample), alpha.pixels)
+        if layer.get_mask() is not None:
+            layer.remove_mask(Gimp.MaskApplyMode.DISCARD)
+        layer.add_mask(mask)
 
     def _select(self, answer: Answer) -> None:
         """By way of a channel, since pixels can't be put into the selection itself."""
@@ -170,14 +149,16 @@ class Target:
             self._image, "Smart Matte", canvas.width, canvas.height, 100.0, Gegl.Color.new("black")
         )
         self._image.insert_channel(channel, None, 0)
-        alpha = answer.planes["alpha"]
-        in_image = self._region.shifted(self._place.x, self._place.y)
-        seen = in_image.within(canvas)
-        if not seen.is_empty:
-            pixels = part_of(alpha.pixels, in_image, seen)
-            _write(channel, seen, coverage_format(channel, alpha.plane.sample), pixels)
-        self._image.select_item(Gimp.ChannelOps.REPLACE, channel)
-        self._image.remove_channel(channel)
+        try:
+            alpha = answer.planes["alpha"]
+            in_image = self._region.shifted(self._place.x, self._place.y)
+            seen = in_image.within(canvas)
+            if not seen.is_empty:
+                pixels = part_of(alpha.pixels, in_image, seen)
+                _write(channel, seen, coverage_format(channel, alpha.plane.sample), pixels)
+            self._image.select_item(Gimp.ChannelOps.REPLACE, channel)
+        finally:
+            self._image.remove_channel(channel)
 
     def _trimap_layer(self, answer: Answer) -> Gimp.Layer:
         """A layer of black, grey and white over the original, to be repainted."""

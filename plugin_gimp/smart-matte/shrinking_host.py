@@ -14,7 +14,7 @@ from gi.repository import GdkPixbuf, GLib
 from smart_matte_link.messages import CHANNELS, Plane
 
 if TYPE_CHECKING:
-    from layer_host import Picture
+    from smart_matte_link.editing.picture import Picture
 
 RGB = 3
 

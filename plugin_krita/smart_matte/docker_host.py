@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from krita import DockWidget, Krita
 from smart_matte.choices_host import GROUP, ChoicesForm
 from smart_matte.preview_host import Preview
 from smart_matte.qt_host import BINDING, QtCore, QtWidgets
-from smart_matte.refused import RefusedError
 from smart_matte.words_host import _
 from smart_matte.work_host import Work, cut_out
 from smart_matte_link.editing.choices import ADVANCED, BASIC, OUTPUT
 from smart_matte_link.editing.installed import read_installed
+from smart_matte_link.editing.problems import RefusedError, brief_of
 from smart_matte_link.editing.stages import CONNECTING, overall_fraction, title_of
 from smart_matte_link.errors import LinkError
 from smart_matte_link.messages import Progress
@@ -182,8 +181,7 @@ class Docker(DockWidget):  # type: ignore[misc]
         elif isinstance(error, LinkError):
             self._say(_.say(error.sentence, error.hint), f"{error.code}: {error}")
         else:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            brief = f"{type(error).__name__} ({Path(place.filename).name}:{place.lineno})"
+            brief = brief_of(error)
             self._say(_("Smart Matte failed unexpectedly: {error}").format(error=brief), brief)
 
     def _say(self, sentence: str, details: str = "") -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from krita import Krita
 
-from smart_matte.refused import RefusedError
 from smart_matte.words_host import _
+from smart_matte_link.editing.picture import Picture
 from smart_matte_link.editing.pixels import painted_trimap
+from smart_matte_link.editing.problems import RefusedError
 from smart_matte_link.editing.region import Rect, region_that_matters
 from smart_matte_link.messages import Plane
 
@@ -72,28 +73,6 @@ class Hint(NamedTuple):
     role: str
     pixel_bytes: int
     read: Callable[[Rect], bytes]
-
-
-class Picture(NamedTuple):
-    """
-    What is sent of a layer; also what it was when the work began.
-
-    Attributes:
-        region: the part of the layer, in the document's coordinates.
-        plane: its size and coding, which are the layer's own.
-        pixels: its bytes.
-        hint: the selection or trimap of the same size, with its bytes; None without one.
-    """
-
-    region: Rect
-    plane: Plane
-    pixels: bytearray
-    hint: tuple[Plane, bytearray] | None
-
-    @property
-    def planes(self) -> list[tuple[Plane, bytearray]]:
-        """As ``Client.cutout`` takes them."""
-        return [(self.plane, self.pixels), *([self.hint] if self.hint else [])]
 
 
 def chosen_subject() -> Subject:
@@ -223,6 +202,7 @@ def trimap_of_greys(greys: bytes) -> bytes:
     levels, opacities = painted_trimap(greys[::2]), greys[1::2]
     if opacities.count(b"\xff") == len(opacities):
         return levels
+    # Bytes can't be combined bit by bit in the standard library, whole numbers can.
     is_there = int.from_bytes(opacities.translate(ALL_OR_NOTHING), "little")
     all_there = (1 << 8 * len(levels)) - 1
     unknown = int.from_bytes(b"\x80" * len(levels), "little")

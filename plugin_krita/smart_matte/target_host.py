@@ -16,31 +16,27 @@ from smart_matte.layer_host import (
     read_pixels,
 )
 from smart_matte.qt_host import QtCore
-from smart_matte.refused import RefusedError
 from smart_matte.words_host import _
 from smart_matte_link.editing.pixels import with_computed_colours
-from smart_matte_link.messages import SAMPLE_BYTES, Output
+from smart_matte_link.editing.problems import RefusedError
+from smart_matte_link.messages import SAMPLE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from smart_matte.layer_host import Node, Picture, Steps, Subject
+    from smart_matte.layer_host import Node, Steps, Subject
+    from smart_matte_link.editing.picture import Picture
     from smart_matte_link.editing.region import Rect
     from smart_matte_link.job import Answer, Buffer
 
+TAKEN_OUT_MS = 300
+"""
+After which a layer that can't be filled is taken out again. Krita 5.3.4 crashes (in
+KisNodeModel::processUpdateQueue) where a layer goes while its layers docker still gathers changes.
+"""
+
 TRIMAP_OPACITY = 153
 """60 %, of 255: the picture has to show through while the trimap is repainted."""
-
-
-def outputs_for(picture: Picture, output: str) -> list[Output]:
-    """What the backend is asked for; masks and selections have 8 bits in every document."""
-    trimap = Output("trimap", "GRAY", "u8")
-    if output == "trimap":
-        return [trimap]
-    alpha = Output("alpha", "GRAY", "u8")
-    if output != "layer":
-        return [alpha]
-    return [alpha, Output("foreground", picture.plane.order, picture.plane.sample), trimap]
 
 
 def check_can_hold(subject: Subject, output: str) -> None:
@@ -202,9 +198,12 @@ class Target:
         try:
             yield
         except BaseException:  # also when the work is given up
-            if self._is_open():
-                node.remove()
+            QtCore.QTimer.singleShot(TAKEN_OUT_MS, lambda: self._take_out(node))
             raise
+
+    def _take_out(self, node: Node) -> None:
+        if self._is_open() and node.parentNode() is not None:  # it may have been undone
+            node.remove()
 
     def _show(self, layer: Node) -> None:
         layer.setVisible(True)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from smart_matte.layer_host import chosen_subject, read_picture
 from smart_matte.qt_host import QtCore
-from smart_matte.target_host import Target, check_can_hold, outputs_for
+from smart_matte.target_host import Target, check_can_hold
 from smart_matte_link.editing.choices import to_options
 from smart_matte_link.editing.errand import Errand
+from smart_matte_link.editing.picture import outputs_for
+from smart_matte_link.messages import Output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from smart_matte.layer_host import Steps
     from smart_matte_link.editing.installed import Installed
     from smart_matte_link.messages import Progress
+
+MASK_SAMPLE = "u8"
+"""Masks and selections have 8 bits in every document."""
 
 LOOK_MS = 30
 """How often a waiting work looks whether the answer is there."""
@@ -48,9 +53,9 @@ def cut_out(
     check_can_hold(subject, output)
     picture = yield from read_picture(subject)
     target = Target(subject, picture)
-    errand = Errand(
-        installed, "krita", picture.planes, outputs_for(picture, output), to_options(chosen)
-    )
+    plane = picture.plane
+    outputs = outputs_for(output, MASK_SAMPLE, Output("foreground", plane.order, plane.sample))
+    errand = Errand(installed, "krita", picture.planes, outputs, to_options(chosen))
     told = None
     try:
         while not errand.is_done:

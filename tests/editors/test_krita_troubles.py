@@ -116,22 +116,16 @@ def test_cancelling_while_the_result_is_put_in_takes_it_out_again(hands: Hands):
     hands.new_document(side, side)
     hands.select()
     hands.begin()
-    wait_for(lambda: names(hands) == ["subject cut out", "subject"], "the layer is being filled")
-    if hands.is_busy():
-        hands.cancel()
-        assert names(hands) == ["subject"]
+    assert hands.cancel_at("subject cut out")
+    wait_for(lambda: names(hands) == ["subject"], "the layer is taken out")
 
 
 def test_closing_the_document_while_the_result_is_put_in_does_no_harm(hands: Hands):
     side = 3000
     hands.new_document(side, side)
     hands.begin()
-    wait_for(lambda: names(hands) == ["subject cut out", "subject"], "the layer is being filled")
-    was_busy = hands.is_busy()
-    hands.close_document()
-    said = hands.end()
-    if was_busy:
-        assert said == "The document was closed while Smart Matte worked on it."
+    assert hands.close_at("subject cut out")
+    assert hands.end() == "The document was closed while Smart Matte worked on it."
 
 
 def test_what_the_backend_refuses_is_said_in_the_docker(hands: Hands, answering: EditorBackend):

@@ -17,9 +17,7 @@ import smart_matte
 import smart_matte_link
 from smart_matte.errors import OutputError, SmartMatteError
 from smart_matte.install.catalogues import compile_catalogues
-
-FACTS_NAME = "backend.json"
-"""What is ours has it: which backend the plug-in starts."""
+from smart_matte_link.editing.installed import FILE_NAME as FACTS_NAME
 
 LINK = Path(smart_matte_link.__file__).parent
 LEFT_OUT = {"__pycache__", "locale", "ruff.toml", "tests"}

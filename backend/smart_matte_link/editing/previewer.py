@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from smart_matte_link.editing.choices import FINISHING_OPTIONS
+from smart_matte_link.editing.picture import outputs_for
 from smart_matte_link.errors import LinkError
 from smart_matte_link.job import Wishes
 from smart_matte_link.messages import Output
@@ -132,12 +133,8 @@ class Previewer:
 
 
 def _outputs(wish: Wish) -> list[Output]:
-    image = wish.planes[0][0]
-    return [
-        Output("alpha", "GRAY", "u8"),
-        Output("foreground", image.order.removesuffix("A"), "u8"),
-        Output("trimap", "GRAY", "u8"),
-    ]
+    order = wish.planes[0][0].order.removesuffix("A")
+    return outputs_for("layer", "u8", Output("foreground", order, "u8"))
 
 
 def _without_finishing(options: dict[str, Any]) -> dict[str, Any]:
