@@ -6,6 +6,7 @@
 # make soak    ten thousand jobs, kills, strangers, limits: the figures of docs/reliability.md
 # make bench-transport   how fast pixels travel: the other figures there
 # make bench-closed-form   our solver beside pymatting's
+# make bench-matters   how long our models take beside pymatting's
 # make messages   bring the plug-ins' translations up to date with the sources
 # make clean   forget the environment
 
@@ -15,9 +16,9 @@ export SMART_MATTE_DATA ?= ../shared/data
 # Which build of torch: auto looks for a GPU driver; also cpu, cu130, … (uv's --torch-backend).
 TORCH_BACKEND ?= auto
 # What make bench compares.
-MATTERS ?= --matter closed-form --segmenter grabcut
+MATTERS ?= --matter fba-compact --matter closed-form --matter pymatting-cf --segmenter grabcut
 
-.PHONY: demo test test-all check format bench soak bench-transport bench-closed-form messages clean
+.PHONY: demo test test-all check format bench soak bench-transport bench-closed-form bench-matters messages clean
 
 demo: .venv/ready
 	$(BIN)/smart-matte demo --output demo --overwrite
@@ -53,6 +54,9 @@ bench-transport: .venv/ready-dev
 bench-closed-form: .venv/ready-dev
 	$(BIN)/python tests/benchmarks/closed_form.py
 
+bench-matters: .venv/ready-dev
+	$(BIN)/python tests/benchmarks/matters.py --matter fba-compact --matter closed-form
+
 messages: .venv/ready-dev
 	$(BIN)/python -m smart_matte.install.messages
 
@@ -66,7 +70,7 @@ clean:
 	@touch $@
 
 .venv/ready-dev: .venv/ready
-	@$(call install,.[demo$(comma)dev])
+	@$(call install,.[demo$(comma)dev$(comma)train])
 	@touch $@
 
 .venv/bin/uv:

@@ -34,16 +34,19 @@ MAY_IMPORT = {
         "evaluation",
         "engine",
         "pictures",
+        "training",
         "loading",
         "api",
         "errors",
     ),
+    "smart_matte.training": ("training", "engine", "pictures", "errors"),
     "smart_matte.cli": ("",),
 }
 MAY_IMPORT_TORCH = (
     "smart_matte.engine.models",
     "smart_matte.engine.runtime",
     "smart_matte.engine.deeplab",
+    "smart_matte.training",
     "smart_matte.weights",
 )
 

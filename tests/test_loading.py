@@ -76,10 +76,10 @@ def test_auto_goes_on_without_broken_weights_and_says_what_ails_them(
     for name in ("fba", COMPACT):
         damage(name)
     engines = loading.load_engines(Options())
-    assert engines.matter.name == "closed-form"
+    assert engines.matter.name == "fba-compact"
     assert (engines.segmenter, engines.segmenter_name) == (None, "grabcut")
     told = {(fallback.wanted, fallback.used): fallback.why for fallback in engines.fallbacks}
-    assert told.keys() == {("fba", "closed-form"), (COMPACT, "grabcut")}
+    assert told.keys() == {("fba", "fba-compact"), (COMPACT, "grabcut")}
     for (wanted, _), why in told.items():
         assert words in why
         assert ("not installed" in why) == (damage is leave_out)

@@ -122,6 +122,14 @@ def _build_fba(state_dict: "StateDict", device: str) -> Matter:
     return FbaMatter(Network(build_fba(state_dict), choose_device(device)))
 
 
+def _build_fba_compact(state_dict: "StateDict", device: str) -> Matter:
+    from smart_matte.engine.fba_compact_matter import FbaCompactMatter  # noqa: PLC0415
+    from smart_matte.engine.models.fba_compact import build_fba_compact  # noqa: PLC0415
+    from smart_matte.engine.runtime import choose_device  # noqa: PLC0415
+
+    return FbaCompactMatter(build_fba_compact(state_dict), choose_device(device))
+
+
 def _build_segmenter(name: str, state_dict: "StateDict", device: str) -> Segmenter:
     from smart_matte.engine.deeplab import build_segmenter  # noqa: PLC0415
     from smart_matte.engine.runtime import choose_device  # noqa: PLC0415
@@ -129,7 +137,10 @@ def _build_segmenter(name: str, state_dict: "StateDict", device: str) -> Segment
     return build_segmenter(name, state_dict, choose_device(device))
 
 
-MATTER_BUILDERS: dict[str, Callable[["StateDict", str], Matter]] = {"fba": _build_fba}
+MATTER_BUILDERS: dict[str, Callable[["StateDict", str], Matter]] = {
+    "fba": _build_fba,
+    "fba-compact": _build_fba_compact,
+}
 """Makes a matting network on a device from its weights, by name."""
 
 

@@ -68,7 +68,7 @@ def test_one_picture_gives_its_five_files_and_a_line(smart_matte: Run, tmp_path:
     kinds = ("alpha", "foreground", "cutout", "trimap", "preview")
     assert {path.name for path in out.iterdir()} == {f"photo_{kind}.png" for kind in kinds}
     line = result.stderr.decode()
-    for part in ("cpu", "closed-form", "grabcut", " ms", "% unknown", "weights fetch fba"):
+    for part in ("cpu", "fba-compact", "grabcut", " ms", "% unknown", "weights fetch fba"):
         assert part in line
 
     image = np.asarray(Image.open(picture))
@@ -100,7 +100,7 @@ def test_json_is_one_document_with_files_report_and_errors(
     assert result.returncode == 1
     good, bad = json.loads(result.stdout)["pictures"]
     assert Path(good["files"]["alpha"]).is_file()
-    assert good["report"]["matter"] == "closed-form"
+    assert good["report"]["matter"] == "fba-compact"
     assert good["report"]["fallbacks"][0]["wanted"] == "fba"
     assert bad["error"]["code"] == "picture"
 
@@ -191,7 +191,7 @@ def test_remarks_stand_once_at_the_end(smart_matte: Run, tmp_path: Path) -> None
     for name in ("a.png", "b.png"):
         draw(photos, name)
     result = smart_matte("cutout", photos, "-s", photos / "rough", "-o", tmp_path / "out")
-    assert result.stderr.decode().count("closed-form instead of fba") == 1
+    assert result.stderr.decode().count("fba-compact instead of fba") == 1
 
 
 def test_a_closed_standard_output_is_said(smart_matte: Run, tmp_path: Path) -> None:

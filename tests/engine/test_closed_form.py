@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from pymatting import estimate_alpha_cf
@@ -5,7 +7,7 @@ from scenes import banded_trimap, composite, soft_disc
 
 from smart_matte.engine.closed_form import ClosedFormMatter
 from smart_matte.engine.models import closed_form_solver
-from smart_matte.engine.models.closed_form_solver import Solution
+from smart_matte.engine.models.closed_form_solver import RELATIVE_TOLERANCE, Solution
 from smart_matte.engine.types import FloatArray, ignore_progress
 from smart_matte.errors import Cancelled
 
@@ -52,6 +54,41 @@ def test_a_large_unknown_region_is_solved_small_and_says_so() -> None:
     assert (matte.alpha[TRIMAP == 1] == 1).all()
 
 
+def test_a_scale_that_was_asked_for_is_kept_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    solve, shapes = closed_form_solver.solve_closed_form, []
+
+    def watch(image: FloatArray, *arguments: Any, **named: Any) -> Solution:
+        shapes.append(image.shape[:2])
+        return solve(image, *arguments, **named)
+
+    monkeypatch.setattr(closed_form_solver, "solve_closed_form", watch)
+    whole = ClosedFormMatter().matte(IMAGE, TRIMAP, ignore_progress)
+    half = ClosedFormMatter(most_scale=0.5).matte(IMAGE, TRIMAP, ignore_progress)
+    assert [round(side / 2) for side in shapes[0]] == list(shapes[1])
+    assert whole.note == half.note == ""
+    is_unknown = TRIMAP == 0.5
+    assert np.abs(half.alpha - ALPHA)[is_unknown].mean() < 0.03
+    np.testing.assert_array_equal(half.alpha[~is_unknown], TRIMAP[~is_unknown])
+
+
+def test_less_than_the_scale_that_was_asked_for_is_told() -> None:
+    unknown_px = int((TRIMAP == 0.5).sum())
+    matter = ClosedFormMatter(max_unknown_px=unknown_px // 9, most_scale=0.5)
+    assert "solved at 33% of its size" in matter.matte(IMAGE, TRIMAP, ignore_progress).note
+    matter = ClosedFormMatter(max_unknown_px=unknown_px // 2, most_scale=0.5)
+    assert matter.matte(IMAGE, TRIMAP, ignore_progress).note == ""
+
+
+def test_a_coarse_tolerance_costs_precision_and_is_no_failure() -> None:
+    exact = ClosedFormMatter(tolerance=1e-7).matte(IMAGE, TRIMAP, ignore_progress)
+    coarse = ClosedFormMatter(tolerance=1e-2).matte(IMAGE, TRIMAP, ignore_progress)
+    usual = ClosedFormMatter().matte(IMAGE, TRIMAP, ignore_progress)
+    assert coarse.note == ""
+    off = [np.abs(matte.alpha - exact.alpha).max() for matte in (coarse, usual)]
+    assert off[0] > 10 * off[1]
+    assert off[0] < 0.1
+
+
 def test_nothing_unknown_returns_the_trimap() -> None:
     trimap = (ALPHA > 0.5).astype(np.float32)
     assert (ClosedFormMatter().matte(IMAGE, trimap, ignore_progress).alpha == trimap).all()
@@ -77,7 +114,8 @@ def test_progress_rises_and_can_cancel() -> None:
 
 
 def test_a_solver_that_did_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def solve(_image: object, trimap: FloatArray, *_: object) -> Solution:
+    def solve(_image: object, trimap: FloatArray, *_: object, tolerance: float) -> Solution:
+        assert tolerance == RELATIVE_TOLERANCE
         return Solution(trimap, rounds=500, residual=3e-3, is_converged=False)
 
     monkeypatch.setattr(closed_form_solver, "solve_closed_form", solve)
@@ -89,14 +127,37 @@ def test_a_solver_that_did_not_converge_says_so(monkeypatch: pytest.MonkeyPatch)
 def test_the_cpu_takes_over_from_a_full_graphics_card(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def solve(_i: object, trimap: FloatArray, _p: object, device: str = "cpu") -> Solution:
-        asked.append(device)
+    def solve(
+        _i: object, trimap: FloatArray, _p: object, device: str = "cpu", *, tolerance: float
+    ) -> Solution:
+        asked.append((device, tolerance))
         if device != "cpu":
             raise MemoryError
         return Solution(trimap, rounds=9, residual=1e-5, is_converged=True)
 
     monkeypatch.setattr(closed_form_solver, "solve_closed_form", solve)
-    matter = ClosedFormMatter("cuda:0")
+    matter = ClosedFormMatter("cuda:0", tolerance=0.25)
     assert "cuda:0 ran out of memory" in matter.matte(IMAGE, TRIMAP, ignore_progress).note
-    assert asked == ["cuda:0", "cpu"]
+    assert asked == [("cuda:0", 0.25), ("cpu", 0.25)]
     assert matter.device == "cpu"
+
+
+@pytest.mark.parametrize("side", range(97, 161, 9))
+def test_what_is_known_stays_known_when_the_matte_is_solved_small(
+    side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def solve(_image: object, trimap: FloatArray, *_: object, tolerance: float) -> Solution:
+        seen.append(trimap)
+        return Solution(trimap, rounds=9, residual=tolerance, is_converged=True)
+
+    monkeypatch.setattr(closed_form_solver, "solve_closed_form", solve)
+    trimap = np.full((side, side), 0.5, np.float32)
+    trimap[10:-10, 10 : side // 2], trimap[10:-10, side // 2 : -10] = 0, 1
+    matter = ClosedFormMatter(most_scale=0.5)
+    matter.matte(np.zeros((side, side, 3), np.float32), trimap, ignore_progress)
+    quarter = side // 8
+    middle = seen[0][quarter:-quarter]
+    assert (middle[:, quarter : side // 4 - 1] == 0).all()
+    assert (middle[:, side // 4 + 2 : -quarter] == 1).all()

@@ -1,8 +1,12 @@
 import numpy as np
 import pytest
-from scenes import FOREGROUND, banded_trimap, composite, soft_disc
+from scenes import BACKGROUND, FOREGROUND, banded_trimap, composite, soft_disc
 
-from smart_matte.engine.foreground import decontaminated, estimate_foreground_multilevel
+from smart_matte.engine.foreground import (
+    decontaminated,
+    estimate_colours_multilevel,
+    estimate_foreground_multilevel,
+)
 
 ALPHA = soft_disc()
 IMAGE = composite(ALPHA)
@@ -30,3 +34,17 @@ def test_the_multilevel_estimate_takes_the_background_out() -> None:
     after = np.abs(foreground - FOREGROUND)[is_mixed].mean()
     assert foreground.dtype == np.float32
     assert after < 0.3 * before
+
+
+def test_both_colours_are_estimated_and_composite_to_the_picture() -> None:
+    foreground, background = estimate_colours_multilevel(IMAGE, ALPHA)
+    np.testing.assert_array_equal(foreground, estimate_foreground_multilevel(IMAGE, ALPHA))
+    is_mixed = (ALPHA > 0.2) & (ALPHA < 0.8)
+    before, after = (np.abs(colour - BACKGROUND)[is_mixed].mean() for colour in (IMAGE, background))
+    assert after < 0.3 * before
+    again = ALPHA[..., None] * foreground + (1 - ALPHA[..., None]) * background
+    assert np.abs(again - IMAGE)[is_mixed].max() < 0.03
+    for colour in (foreground, background):
+        assert colour.dtype == np.float32
+        assert colour.shape == IMAGE.shape
+        assert 0 <= colour.min() <= colour.max() <= 1

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from smart_matte.engine.runtime import Network, choose_device
+from smart_matte.engine.runtime import Network, choose_device, is_out_of_memory
 from smart_matte.errors import Cancelled, OptionError
 
 INPUT = np.ones((1, 2, 4, 4), np.float32)
@@ -47,6 +47,28 @@ def test_a_moved_network_gives_the_same() -> None:
     network = Network(three_layers())
     before = network(INPUT)
     np.testing.assert_array_equal(network.moved_to("cpu")(INPUT), before)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1.00 GB)"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes."), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: an illegal instruction was encountered"), False),
+        (Cancelled("stopped"), False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_other_errors(error: Exception, *, is_memory: bool) -> None:
+    assert is_out_of_memory(error) == is_memory
+
+
+def test_the_words_of_torch_for_too_little_memory_are_known() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.float32)
+    assert is_out_of_memory(caught.value)
 
 
 def test_auto_finds_a_device_and_an_unknown_one_is_refused() -> None:

@@ -11,7 +11,7 @@ HEIGHT_PX, WIDTH_PX = 60, 80
 
 @pytest.fixture
 def tiny_data(tmp_path: Path) -> Path:
-    """Two bright discs on noise as alphamatting's pictures, one as the published network's."""
+    """Two bright discs on noise as alphamatting's pictures, one as FBA's, noise as photos."""
     random = np.random.default_rng(0)
     y, x = np.indices((HEIGHT_PX, WIDTH_PX))
     for name, radius_px in (("GT01", 18), ("GT03", 22)):
@@ -29,6 +29,11 @@ def tiny_data(tmp_path: Path) -> Path:
     save(reference / "image.png", image * 255)
     save(reference / "fba_alpha.png", alpha * 255)
     save(reference / "trimap.png", trimap)
+    save(reference / "fba_foreground.png", np.full_like(image, 1) * [230, 178, 76])
+    for index in range(3):
+        noise = random.uniform(0, 255, (8, 8, 3))
+        photo = np.kron(noise, np.ones((64, 64, 1)))
+        save(tmp_path / "data" / "photos" / f"squares{index}.png", photo)
     return tmp_path / "data"
 
 

@@ -7,7 +7,13 @@ import pytest
 from PIL import Image
 
 from smart_matte.errors import OptionError, PictureError
-from smart_matte.evaluation.datasets import SELECTED_SETS, SETS, list_samples, read_samples
+from smart_matte.evaluation.datasets import (
+    FILE_SETS,
+    SELECTED_SETS,
+    SETS,
+    list_samples,
+    read_samples,
+)
 
 
 @pytest.fixture
@@ -35,7 +41,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("set_name", SETS)
+@pytest.mark.parametrize("set_name", FILE_SETS)
 def test_every_set_gives_colour_trimap_and_alpha_in_float32(data: Path, set_name: str) -> None:
     sample = next(iter(read_samples(set_name, data)))
     assert sample.image.dtype == sample.alpha.dtype == np.float32
@@ -47,6 +53,19 @@ def test_every_set_gives_colour_trimap_and_alpha_in_float32(data: Path, set_name
         assert sample.trimap is not None
         assert sample.trimap.dtype == np.float32
         assert sample.trimap.shape == (4, 6)
+
+
+def test_the_published_foreground_is_read_where_there_is_one(data: Path) -> None:
+    assert next(iter(read_samples("fba-reference", data))).foreground is None
+    path = data / "fba_reference" / "lemur" / "fba_foreground.png"
+    Image.new("RGB", (6, 4), (0, 51, 0)).save(path)
+    foreground = next(iter(read_samples("fba-reference", data))).foreground
+    assert foreground is not None
+    assert foreground.shape == (4, 6, 3)
+    assert foreground[0, 0].tolist() == pytest.approx([0, 0.2, 0])
+    Image.new("RGB", (5, 4)).save(path)
+    with pytest.raises(PictureError, match="another size"):
+        next(iter(read_samples("fba-reference", data)))
 
 
 def test_a_trimap_keeps_black_and_white_and_calls_all_else_unknown(data: Path) -> None:
@@ -61,6 +80,7 @@ def test_a_trimap_keeps_black_and_white_and_calls_all_else_unknown(data: Path) -
 def test_pictures_come_sorted_and_no_more_than_asked_for(data: Path) -> None:
     assert list_samples("rough", data) == ["GT01", "GT03"]
     assert [sample.name for sample in read_samples("rough", data, limit=1)] == ["GT01"]
+    assert [sample.name for sample in read_samples("rough", data, only=["GT03"])] == ["GT03"]
 
 
 @pytest.mark.parametrize("set_name", SETS)
@@ -106,3 +126,7 @@ def test_the_shared_sets_are_complete_and_their_trimaps_right(shared_data: Path)
         assert np.unique(sample.trimap).tolist() == [0, 0.5, 1]
         is_known = sample.trimap != 0.5
         assert np.array_equal(sample.alpha[is_known], sample.trimap[is_known])
+        assert (sample.foreground is None) == (sample.name == "lemur")
+        if sample.foreground is not None:
+            is_subject = sample.trimap == 1
+            assert np.array_equal(sample.foreground[is_subject], sample.image[is_subject])

@@ -1,16 +1,21 @@
 """Tables say what the rows say, once in a terminal and once in Markdown."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import rich.console
 
-from smart_matte.evaluation.evaluate import Row
+from smart_matte.evaluation.colour_errors import ColourErrors
 from smart_matte.evaluation.metrics import Errors
+from smart_matte.evaluation.ratios import Ratio
+from smart_matte.evaluation.rows import Row
 from smart_matte.evaluation.tables import (
     describe_machine,
     summarise,
+    summarise_colours,
     tabulate,
+    tabulate_ratios,
     to_markdown,
     to_rich,
 )
@@ -66,6 +71,36 @@ def test_the_summary_has_a_line_for_each_engine_and_set() -> None:
         ("rough", "closed-form + grabcut", "2", "10.50", "7.50"),
     ]
     assert [row[-1] for row in summary.rows] == ["", "", "1"]
+
+
+def test_colours_have_columns_where_the_truth_of_any_is_known() -> None:
+    known = replace(ROWS[0], colours=ColourErrors(foreground=0.1, multilevel=0.2, green=0.03))
+    better = replace(ROWS[2], colours=ColourErrors(foreground=0.05, multilevel=0.1, green=0.01))
+    (table,) = tabulate([known, ROWS[2]])
+    assert table.header[-3:] == ("F e3", "multi-level e3", "green e3")
+    assert [row[-3:] for row in table.rows] == [
+        ("100.00", "200.00", "30.00"),
+        ("", "", ""),
+        ("100.00", "200.00", "30.00"),
+    ]
+    (colours,) = summarise_colours([known, better])
+    assert colours.rows == (
+        ("alphamatting-narrow", "closed-form", "2", "75.00", "150.00", "20.00"),
+    )
+    assert summarise_colours(ROWS) == []
+
+
+def test_ratios_have_a_column_for_each_matter() -> None:
+    ratios = [Ratio("SAD", {"a": 1.0, "pymatting-cf": 1.0}), Ratio("F", {"pymatting-cf": 0.456})]
+    (table,) = tabulate_ratios(ratios)
+    assert table.header == ("figure", "a", "pymatting-cf")
+    assert table.rows == (("SAD", "1.00", "1.00"), ("F", "", "0.46"))
+    assert tabulate_ratios([]) == []
+
+
+def test_markdown_says_what_was_left_out() -> None:
+    page = to_markdown([summarise(ROWS)], "smart-matte evaluate", "Machine: x.", ["fba is not."])
+    assert "\n\nfba is not.\n\n###" in page
 
 
 def test_markdown_begins_with_the_command_and_every_line_of_a_table_has_all_its_cells() -> None:

@@ -30,7 +30,12 @@ TORCHVISION = {
 
 
 def test_the_manifest_lists_the_weights_of_every_network() -> None:
-    assert {entry.name for entry in entries()} == {"fba", "deeplabv3-mobilenetv2", *TORCHVISION}
+    assert {entry.name for entry in entries()} == {
+        "fba",
+        "fba-compact",
+        "deeplabv3-mobilenetv2",
+        *TORCHVISION,
+    }
 
 
 @pytest.mark.parametrize("name", TORCHVISION)

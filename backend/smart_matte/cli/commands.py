@@ -8,6 +8,7 @@ from smart_matte.cli.demo import demo_command
 from smart_matte.cli.evaluate import evaluate
 from smart_matte.cli.install import install_group
 from smart_matte.cli.service import serve_command, status_command, stop_command
+from smart_matte.cli.train import train_command
 from smart_matte.cli.weights import weights_group
 
 
@@ -41,4 +42,5 @@ cli.add_command(install_group)
 cli.add_command(serve_command)
 cli.add_command(status_command)
 cli.add_command(stop_command)
+cli.add_command(train_command)
 cli.add_command(weights_group)

@@ -25,7 +25,9 @@ class ClosedFormMatter:
 
     Args:
         device: torch device that has float64, "cpu" or a "cuda".
-        max_unknown_px: how many unknown pixels to solve at full size.
+        max_unknown_px: how many unknown pixels to solve for; more are solved smaller.
+        most_scale: of the picture's size at which to solve at most, (0, 1].
+        tolerance: of the solver's residual, of the right side; None takes its RELATIVE_TOLERANCE.
 
     Source:
         Levin, Lischinski and Weiss 2008, "A Closed-Form Solution to Natural Image Matting",
@@ -35,9 +37,17 @@ class ClosedFormMatter:
     name = "closed-form"
     precision = "float32"
 
-    def __init__(self, device: str = "cpu", max_unknown_px: int = MAX_UNKNOWN_PX) -> None:
+    def __init__(
+        self,
+        device: str = "cpu",
+        max_unknown_px: int = MAX_UNKNOWN_PX,
+        most_scale: float = 1.0,
+        tolerance: float | None = None,
+    ) -> None:
         self.device = device
         self._max_unknown_px = max_unknown_px
+        self._most_scale = most_scale
+        self._tolerance = tolerance
 
     def matte(self, image: FloatArray, trimap: FloatArray, progress: Progress) -> Matte:
         """
@@ -53,7 +63,7 @@ class ClosedFormMatter:
             return Matte(alpha)
         rows, columns = _bounds(is_unknown)
         region, region_trimap = image[rows, columns], trimap[rows, columns]
-        scale = min(1.0, float(np.sqrt(self._max_unknown_px / unknown_px)))
+        scale = min(self._most_scale, float(np.sqrt(self._max_unknown_px / unknown_px)))
         if not _has_both_sides(region_trimap):  # what lies among one kind only is of that kind
             solved, note = np.full(region_trimap.shape, region_trimap.max() == 1, np.float32), ""
         elif scale == 1.0:
@@ -70,34 +80,41 @@ class ClosedFormMatter:
         small = np.clip(
             cv2.resize(image, size, interpolation=cv2.INTER_AREA), 0, 1, dtype=np.float32
         )
-        averaged = cv2.resize(trimap, size, interpolation=cv2.INTER_AREA)
-        # a small pixel is known only where all it stands for is
+        # a small pixel is known only where all it stands for is; rounded, as OpenCV's weights of an
+        # area don't always add up to 1
+        averaged = cv2.resize(trimap, size, interpolation=cv2.INTER_AREA).round(5)
         is_known = (averaged == 0) | (averaged == 1)
-        small_trimap = np.where(is_known, averaged, 0.5).astype(np.float32)
+        small_trimap = np.where(is_known, averaged, UNKNOWN).astype(np.float32)
         if not _has_both_sides(small_trimap):  # a side too thin to be seen small
             return self._solve(image, trimap, progress)
         solved, note = self._solve(small, small_trimap, progress)
-        scaled = f"the unknown region is large, so alpha was solved at {scale:.0%} of its size."
-        return upsample_guided(solved, small, image), f"{scaled} {note}".strip()
+        if scale < self._most_scale:
+            why = f"the unknown region is large, so alpha was solved at {scale:.0%} of its size."
+            note = f"{why} {note}".strip()
+        return upsample_guided(solved, small, image), note
 
     def _solve(
         self, image: FloatArray, trimap: FloatArray, progress: Progress
     ) -> tuple[FloatArray, str]:
         # torch makes this import slow: only a job that needs it pays
-        from smart_matte.engine.models.closed_form_solver import solve_closed_form  # noqa: PLC0415
+        from smart_matte.engine.models.closed_form_solver import (  # noqa: PLC0415
+            RELATIVE_TOLERANCE,
+            solve_closed_form,
+        )
 
         def tell(fraction: float) -> None:
             progress("matting", fraction)
 
+        tolerance = RELATIVE_TOLERANCE if self._tolerance is None else self._tolerance
         note = ""
         try:
-            solution = solve_closed_form(image, trimap, tell, self.device)
+            solution = solve_closed_form(image, trimap, tell, self.device, tolerance=tolerance)
         except MemoryError:
             if self.device == "cpu":
                 raise
             note = f"{self.device} ran out of memory and the CPU took over."
             self.device = "cpu"
-            solution = solve_closed_form(image, trimap, tell)
+            solution = solve_closed_form(image, trimap, tell, tolerance=tolerance)
         if not solution.is_converged:
             slow = "the solver did not converge, so fine detail may be off"
             note = f"{note} {slow} (residual {solution.residual:.0e}).".strip()

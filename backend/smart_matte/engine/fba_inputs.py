@@ -16,9 +16,11 @@ DISTANCE_SIGMAS_PX = (6.4, 25.6, 51.2)
 """0.02, 0.08 and 0.16 of 320 px, the side of a training crop; pixels at any picture size."""
 
 
-def pad_to_stride(image: FloatArray, trimap: FloatArray) -> tuple[FloatArray, FloatArray]:
+def pad_to_stride(
+    image: FloatArray, trimap: FloatArray, stride_px: int = STRIDE_PX
+) -> tuple[FloatArray, FloatArray]:
     """
-    Mirror picture and trimap at the bottom and on the right, up to multiples of STRIDE_PX.
+    Mirror picture and trimap at the bottom and on the right, up to multiples of a stride.
 
     The authors' program stretches both instead, which shifts the picture by parts of a pixel and
     smears the trimap.
@@ -26,12 +28,13 @@ def pad_to_stride(image: FloatArray, trimap: FloatArray) -> tuple[FloatArray, Fl
     Args:
         image: (H, W, 3).
         trimap: (H, W).
+        stride_px: what the sides shall be multiples of.
 
     Returns:
-        Both, larger by less than STRIDE_PX in each direction.
+        Both, larger by less than the stride in each direction.
     """
     height, width = trimap.shape
-    down, right = (0, -height % STRIDE_PX), (0, -width % STRIDE_PX)
+    down, right = (0, -height % stride_px), (0, -width % stride_px)
     return (
         np.pad(image, (down, right, (0, 0)), mode="reflect"),
         np.pad(trimap, (down, right), mode="reflect"),
@@ -73,13 +76,23 @@ def distance_maps(is_class: BoolArray) -> FloatArray:
     Returns:
         float32 (3, H, W), 1 on the class itself; 0 everywhere when there is no such pixel.
     """
-    maps = np.zeros((len(DISTANCE_SIGMAS_PX), *is_class.shape), np.float32)
-    if is_class.any():
-        distance_px = cv2.distanceTransform(
-            (~is_class).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-        )
-        # Squares between pixels are whole numbers; OpenCV's last bit differs from call to call.
-        squared = np.rint(np.square(distance_px, dtype=np.float64))
-        for scale, sigma_px in zip(maps, DISTANCE_SIGMAS_PX, strict=True):
-            scale[:] = np.exp(squared / (-2 * sigma_px**2))
+    return nearness(squared_distances(is_class))
+
+
+def squared_distances(is_class: BoolArray) -> FloatArray:
+    """How far the nearest pixel of a class is: squared px, float32 (H, W); inf without such."""
+    if not is_class.any():
+        return np.full(is_class.shape, np.inf, np.float32)
+    distance_px = cv2.distanceTransform(
+        (~is_class).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+    )
+    # Squares between pixels are whole numbers; OpenCV's last bit differs from call to call.
+    return np.rint(np.square(distance_px, dtype=np.float64)).astype(np.float32)
+
+
+def nearness(squared_px: FloatArray) -> FloatArray:
+    """The three ``distance_maps`` (3, H, W) of ``squared_distances``."""
+    maps = np.empty((len(DISTANCE_SIGMAS_PX), *squared_px.shape), np.float32)
+    for scale, sigma_px in zip(maps, DISTANCE_SIGMAS_PX, strict=True):
+        scale[:] = np.exp(squared_px.astype(np.float64) / (-2 * sigma_px**2))
     return maps

@@ -9,7 +9,7 @@ import numpy as np
 from smart_matte.engine.fba_inputs import STRIDE_PX, encode_inputs, pad_to_stride
 from smart_matte.engine.fusion import fuse_fba, restore_known
 from smart_matte.engine.matting import Matte
-from smart_matte.engine.runtime import Network
+from smart_matte.engine.runtime import TOO_LITTLE_MEMORY, Network, is_out_of_memory
 from smart_matte.engine.types import BoolArray, FloatArray, Progress
 
 HALO_PX = 248
@@ -99,10 +99,7 @@ class FbaMatter:
             if _largest(tiles) < largest:
                 continue
             if self.device == "cpu":
-                raise MemoryError(
-                    "There is too little memory to matte this picture: close other programs,"
-                    " or try a smaller picture."
-                )
+                raise MemoryError(TOO_LITTLE_MEMORY)
             self._network = self._network.moved_to("cpu")
             tiles = plan_tiles(is_unknown, self._pixels_at_once())
 
@@ -118,7 +115,7 @@ class FbaMatter:
         try:
             return self._run(image, trimap, tiles, progress)
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
         return None
 
@@ -238,9 +235,3 @@ def _note(tiles: int, device: str, too_large: dict[str, list[int]]) -> str:
         why = why or "the unknown region is larger than memory allows at once"
         return f"{why}, so it was matted in {tiles} tiles, each by what it shows alone."
     return f"{why}." if why else ""
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether torch's words, which differ by device, mean that memory ran out."""
-    words = ("out of memory", "allocate memory", "ALLOC_FAILED")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -29,14 +29,26 @@ def decontaminated(
 
 def estimate_foreground_multilevel(image: FloatArray, alpha: FloatArray) -> FloatArray:
     """
-    Estimate foreground colour from an image and its alpha.
+    Estimate foreground colour from an image and its alpha; see ``estimate_colours_multilevel``.
+
+    Returns:
+        Straight foreground colour, float32 (H, W, 3), [0, 1], defined everywhere.
+    """
+    return estimate_colours_multilevel(image, alpha)[0]
+
+
+def estimate_colours_multilevel(
+    image: FloatArray, alpha: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """
+    Estimate foreground and background colour from an image and its alpha.
 
     Args:
         image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
         alpha: float32 (H, W), [0, 1].
 
     Returns:
-        Straight foreground colour, float32 (H, W, 3), [0, 1], defined everywhere.
+        Both as straight colour, float32 (H, W, 3), [0, 1], defined everywhere.
 
     Source:
         Germer, Uelwer, Conrad and Harmeling 2020, "Fast Multi-Level Foreground Estimation", as
@@ -45,5 +57,8 @@ def estimate_foreground_multilevel(image: FloatArray, alpha: FloatArray) -> Floa
     # numba makes this import slow: only a job that needs it pays
     from pymatting.foreground.estimate_foreground_ml import estimate_foreground_ml  # noqa: PLC0415
 
-    foreground = estimate_foreground_ml(image, alpha)
-    return np.clip(np.asarray(foreground, np.float32), 0, 1)
+    foreground, background = estimate_foreground_ml(image, alpha, return_background=True)
+    return (
+        np.clip(np.asarray(foreground, np.float32), 0, 1),
+        np.clip(np.asarray(background, np.float32), 0, 1),
+    )

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from smart_matte.errors import OptionError
 
-MATTERS = ("fba", "closed-form")
+MATTERS = ("fba", "fba-compact", "closed-form")
 """Matting models, best first. ``auto`` takes the first whose weights are installed."""
 
 NETWORK_SEGMENTERS = (

@@ -56,6 +56,18 @@ def usable_bytes(device: str) -> int:
     return GUESSED_BYTES
 
 
+TOO_LITTLE_MEMORY = (
+    "There is too little memory to matte this picture: close other programs, or try a smaller"
+    " picture."
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch's words, which differ by device, mean that memory ran out."""
+    words = ("out of memory", "allocate memory", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+
+
 def ignore_fraction(fraction: float) -> None:
     """Tell nobody."""
 

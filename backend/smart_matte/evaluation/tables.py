@@ -13,7 +13,9 @@ import rich.box
 import rich.table
 
 from smart_matte.evaluation.datasets import SELECTED_SETS
-from smart_matte.evaluation.evaluate import Row
+from smart_matte.evaluation.ratios import Ratio
+from smart_matte.evaluation.references import CLOSED_FORM
+from smart_matte.evaluation.rows import Row
 
 LIBRARIES = ("torch", "numpy", "pymatting")
 """Libraries whose version can move a figure."""
@@ -44,10 +46,38 @@ def summarise(rows: Sequence[Row]) -> Table:
         first = group[0]
         selection = _mean([row.selection_sad for row in group])
         worse = str(sum(row.is_worse for row in group)) if first.set_name in SELECTED_SETS else ""
-        cells = (first.set_name, _engine_label(first), str(len(group)), selection)
+        cells = (first.set_name, first.engine, str(len(group)), selection)
         lines.append((*cells, *_figures(group), worse))
     header = ("set", "engine", "pictures", "selection", *FIGURES, "worse")
     return Table("Means", header, tuple(lines), text_columns=2)
+
+
+def summarise_colours(rows: Sequence[Row]) -> list[Table]:
+    """The means of the colour errors, one line each; no table where no truth of colour is known."""
+    groups = _groups([row for row in rows if row.colours is not None])
+    if not groups:
+        return []
+    lines = tuple(
+        (group[0].set_name, group[0].engine, str(len(group)), *_colour_figures(group))
+        for group in groups
+    )
+    header = ("set", "engine", "pictures", *COLOUR_FIGURES)
+    return [Table("Colours", header, lines, text_columns=2)]
+
+
+def tabulate_ratios(ratios: Sequence[Ratio]) -> list[Table]:
+    """A line for each figure and a column for each matting model; no table without ratios."""
+    if not ratios:
+        return []
+    matters = tuple(dict.fromkeys(name for ratio in ratios for name in ratio.of))
+    lines = tuple(
+        (
+            ratio.figure,
+            *(f"{ratio.of[name]:.2f}" if name in ratio.of else "" for name in matters),
+        )
+        for ratio in ratios
+    )
+    return [Table(f"Ratios to {CLOSED_FORM}", ("figure", *matters), lines)]
 
 
 def tabulate(rows: Sequence[Row]) -> list[Table]:
@@ -72,7 +102,9 @@ def to_rich(table: Table) -> rich.table.Table:
     return result
 
 
-def to_markdown(tables: Sequence[Table], command: str, machine: str) -> str:
+def to_markdown(
+    tables: Sequence[Table], command: str, machine: str, left_out: Sequence[str] = ()
+) -> str:
     """
     A Markdown page: how the figures were made, then the tables.
 
@@ -80,8 +112,10 @@ def to_markdown(tables: Sequence[Table], command: str, machine: str) -> str:
         tables: in the order of the page.
         command: the command line that makes the figures again.
         machine: one line about the machine.
+        left_out: a sentence for each matting model that did not run.
     """
-    parts = [f"    {command}\n\n{machine}\n\n{LEGEND}\n"]
+    parts = [f"    {command}\n", f"{machine}\n", f"{LEGEND}\n"]
+    parts += [f"{sentence}\n" for sentence in left_out]
     for table in tables:
         figures = len(table.header) - table.text_columns
         rule = ("---",) * table.text_columns + ("---:",) * figures
@@ -108,24 +142,30 @@ def describe_machine(rows: Sequence[Row]) -> str:
 FIGURES = ("SAD", "MSE e3", "Grad", "Conn", "unknown", "s")
 """Names of the columns that ``_figures`` fills."""
 
+COLOUR_FIGURES = ("F e3", "multi-level e3", "green e3")
+"""Names of the columns that ``_colour_figures`` fills."""
+
 LEGEND = (
     "SAD, Grad and Conn are divided by 1000, MSE is multiplied by 1000: the conventions of the"
     " matting literature. Sets with trimaps count the unknown region, “rough” and “loose”"
     " count the whole picture. “fba-reference” is held against what the published FBA network"
-    " gave. “selection” is the SAD of the drawn selection by itself, “known” the part of the SAD"
-    " that lies where the trimap left nothing to the matting model, “unknown” the share of the"
-    " picture that it did leave, “s” the seconds on this machine. A note “by …” tells what made"
-    " the trimap where the segmenter found nothing."
+    " gave, “synthetic” are rendered pictures. “selection” is the SAD of the drawn selection by"
+    " itself, “known” the part of the SAD that lies where the trimap left nothing to the matting"
+    " model, “unknown” the share of the picture that it did leave, “s” the seconds on this machine."
+    " A note “by …” tells what made the trimap where the segmenter found nothing. “F” is the mean"
+    " absolute error of the foreground colour in the unknown region, weighted by the alpha to"
+    " compare with; “multi-level” is that of the multi-level estimate by pymatting on the same"
+    " alpha; “green” is the mean squared error of the composite on green: all three multiplied by"
+    " 1000."
 )
 
 
 def _tabulate_group(group: Sequence[Row]) -> Table:
     """One table of one engine over one set."""
     first = group[0]
-    title = f"{first.set_name}: {_engine_label(first)}"
+    title = f"{first.set_name}: {first.engine}"
     if first.set_name not in SELECTED_SETS:
-        pictures = tuple((row.picture, *_figures([row])) for row in group)
-        return Table(title, ("picture", *FIGURES), (*pictures, ("mean", *_figures(group))))
+        return _tabulate_with_trimaps(title, group)
     lines = []
     for name, part, note in (
         *((row.picture, [row], _note(row)) for row in group),
@@ -138,18 +178,24 @@ def _tabulate_group(group: Sequence[Row]) -> Table:
     return Table(title, header, tuple(lines))
 
 
+def _tabulate_with_trimaps(title: str, group: Sequence[Row]) -> Table:
+    """A line for each picture, then the mean; colours where the truth of any is known."""
+    has_colours = any(row.colours is not None for row in group)
+    lines = tuple(
+        (name, *_figures(part), *(_colour_figures(part) if has_colours else ()))
+        for name, part in (*((row.picture, [row]) for row in group), ("mean", group))
+    )
+    header = ("picture", *FIGURES, *(COLOUR_FIGURES if has_colours else ()))
+    return Table(title, header, lines)
+
+
 def _groups(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows of the same set and engine, in the order in which these first appear."""
-    keys = [(row.set_name, _engine_label(row)) for row in rows]
+    keys = [(row.set_name, row.engine) for row in rows]
     order = {key: index for index, key in enumerate(dict.fromkeys(keys))}
-    by_engine = sorted(rows, key=lambda row: order[row.set_name, _engine_label(row)])
-    grouped = groupby(by_engine, key=lambda row: (row.set_name, _engine_label(row)))
+    by_engine = sorted(rows, key=lambda row: order[row.set_name, row.engine])
+    grouped = groupby(by_engine, key=lambda row: (row.set_name, row.engine))
     return [list(group) for _, group in grouped]
-
-
-def _engine_label(row: Row) -> str:
-    """The matting model and, where one was asked for, the segmenter."""
-    return " + ".join(filter(None, (row.matter, row.segmenter)))
 
 
 def _figures(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -162,6 +208,20 @@ def _figures(rows: Sequence[Row]) -> tuple[str, ...]:
         _mean([error.connectivity for error in errors]),
         f"{fmean(row.unknown_share for row in rows):.1%}",
         f"{fmean(row.seconds for row in rows):.1f}",
+    )
+
+
+def _colour_figures(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The means over the rows whose colours are known, one cell for each of COLOUR_FIGURES."""
+    colours = [row.colours for row in rows if row.colours is not None]
+    if not colours:
+        return ("",) * len(COLOUR_FIGURES)
+    return tuple(
+        f"{1000 * fmean(values):.2f}"
+        for values in zip(
+            *((colour.foreground, colour.multilevel, colour.green) for colour in colours),
+            strict=True,
+        )
     )
 
 

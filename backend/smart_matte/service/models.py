@@ -24,11 +24,8 @@ WITHOUT_WEIGHTS = ("closed-form", "grabcut", "selection")
 LOADED_MOST = 2
 """As many of each kind as ``smart_matte.loading`` keeps."""
 
-SLOW_IMPORTS = (
-    "pymatting.alpha.estimate_alpha_cf",
-    "pymatting.foreground.estimate_foreground_ml",
-)
-"""What closed-form matting needs; numba compiles these for a minute the very first time."""
+SLOW_IMPORT = "pymatting.foreground.estimate_foreground_ml"
+"""What our own matting models need; numba compiles it for a minute the very first time."""
 
 PACKAGES = ("smart-matte", "numpy", "opencv-python-headless", "pymatting", "pyzmq", "torch")
 
@@ -97,9 +94,8 @@ class Models:
         if options.device == "auto":
             options = options.with_changes(device=self._wanted_device)
         engines = loading.load_engines(options)
-        if engines.matter.name == "closed-form":
-            for name in SLOW_IMPORTS:
-                importlib.import_module(name)
+        if engines.matter.name in {"closed-form", "fba-compact"}:
+            importlib.import_module(SLOW_IMPORT)
         self._remember(self._matters, engines.matter.name)
         self._device = engines.matter.device
         if engines.segmenter is not None:

@@ -9,7 +9,7 @@ from smart_matte.errors import WeightsError
 from smart_matte.weights import licences, store
 from smart_matte.weights.download import PATIENCE, Patience, Progress, download, size_of_part
 from smart_matte.weights.files import require_free_bytes, sha256_of
-from smart_matte.weights.manifest import Entry, WeightsFile, entries, find_entry
+from smart_matte.weights.manifest import SHIPPED, Entry, WeightsFile, entries, find_entry
 from smart_matte.weights.store import Installed
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def fetch_entry(
 ) -> Installed:
     """As `fetch`, for an entry at hand and with a patience of one's own."""
     licences.demand(entry, accept_licence=accept_licence)
+    if entry.format == SHIPPED:
+        return store.return_to_shipped(entry.name)
     downloads = _downloads(entry)
     with store.locked(entry.name):
         state = store.look(entry.name, whole=True)

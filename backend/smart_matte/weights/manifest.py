@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 from smart_matte.errors import WeightsError
 
 VERSION = 1
-FORMATS = ("torch-state-dict", "torchvision-deeplabv3", "openvino-ir")
+SHIPPED = "shipped"
+"""Format of weights that come with the program: one safetensors file beside the manifest."""
+
+FORMATS = ("torch-state-dict", "torchvision-deeplabv3", "openvino-ir", SHIPPED)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")  # becomes a file name
 FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -26,7 +29,7 @@ class WeightsFile:
         name: its file name, without a folder.
         bytes: its size.
         sha256: its SHA-256, 64 lower-case hexadecimal digits.
-        urls: where to get it, the best first.
+        urls: where to get it, the best first; none for what is shipped.
     """
 
     name: str
@@ -69,6 +72,11 @@ def manifest_path() -> Path:
     here = Path(__file__).resolve()
     shipped = here.parent / "shipped" / "manifest.json"
     return shipped if shipped.is_file() else here.parents[3] / "weights" / "manifest.json"
+
+
+def shipped_path(name: str) -> Path:
+    """Where the file of an entry lies that comes with the program, if one does."""
+    return manifest_path().parent / f"{name}.safetensors"
 
 
 def entries() -> tuple[Entry, ...]:
@@ -134,6 +142,11 @@ def _parse_entry(item: object) -> Entry:
     _demand(isinstance(values["commercial_use"], bool), "commercial_use", values["commercial_use"])
     _demand(values["format"] in FORMATS, "format", values["format"])
     files = tuple(_parse_file(file) for file in _list_in(values, "files"))
+    for file in files:
+        _demand(bool(file.urls) != (values["format"] == SHIPPED), "urls", file.urls)
+    if values["format"] == SHIPPED:
+        named = [file.name for file in files]
+        _demand(named == [f"{values['name']}.safetensors"], "file name", named)
     _demand_unique("file name", [file.name for file in files])
     return Entry(**{**values, "files": files})
 
@@ -143,7 +156,8 @@ def _parse_file(item: object) -> WeightsFile:
     _demand(_matches(FILE_NAME, values["name"]), "name", values["name"])
     _demand(type(values["bytes"]) is int and values["bytes"] > 0, "bytes", values["bytes"])
     _demand(_matches(SHA256, values["sha256"]), "sha256", values["sha256"])
-    urls = tuple(_list_in(values, "urls"))
+    _demand(isinstance(values["urls"], list), "urls", values["urls"])
+    urls = tuple(values["urls"])
     for url in urls:
         _demand(isinstance(url, str) and is_allowed_url(url), "url", url)
     return WeightsFile(**{**values, "urls": urls})

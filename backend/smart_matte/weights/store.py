@@ -10,8 +10,8 @@ import json
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 
 from smart_matte.errors import WeightsError
 from smart_matte.weights.files import disk_troubles, require_free_bytes, sha256_of, write_together
-from smart_matte.weights.manifest import Entry, entries, find_entry
+from smart_matte.weights.manifest import SHIPPED, Entry, entries, find_entry, shipped_path
 
 if TYPE_CHECKING:
     import torch
@@ -73,18 +73,22 @@ class State:
         kind: "missing", "broken" or "installed".
         problem: what is wrong, for a sentence; empty when installed.
         installed: the facts kept beside the file, where they can be read.
+        is_shipped: whether these are the weights that came with the program.
     """
 
     name: str
     kind: Literal["missing", "broken", "installed"]
     problem: str = ""
     installed: Installed | None = None
+    is_shipped: bool = False
 
     @property
     def sentence(self) -> str:
         """What is wrong and the command that mends it; empty when installed."""
         if self.kind == "installed":
             return ""
+        if self.is_shipped:
+            return f"The weights “{self.name}” are {self.problem}; install Smart Matte again."
         mend = f"smart-matte weights fetch {self.name}"
         if self.installed and not self.installed.verified_source:
             files = shlex.join(self.installed.sources)
@@ -101,18 +105,17 @@ def folder() -> Path:
 
 
 def path_of(name: str) -> Path:
-    """Where the installed file of an entry lies, or would lie."""
+    """Where the user's installed file of an entry lies, or would lie."""
     return folder() / f"{name}.safetensors"
 
 
 def fingerprint(name: str) -> tuple[str | int, ...]:
     """Tell one installed file from the next: it changes with the folder and with every import."""
-    path = path_of(name)
-    try:
-        found = path.stat()
-    except OSError:
-        return (str(path),)
-    return str(path), found.st_ino, found.st_mtime_ns, found.st_size
+    for path in (path_of(name), shipped_path(name)):
+        with suppress(OSError):
+            found = path.stat()
+            return str(path), found.st_ino, found.st_mtime_ns, found.st_size
+    return (str(path_of(name)),)
 
 
 def is_installed(name: str) -> bool:
@@ -140,14 +143,16 @@ def load_state_dict(name: str) -> "StateDict":
     from safetensors.torch import load  # noqa: PLC0415  (torch takes seconds to import)
 
     try:
-        with path_of(name).open("rb") as file:
+        path = shipped_path(name) if state.is_shipped else path_of(name)
+        with path.open("rb") as file:
             content = file.read(state.installed.bytes + 1)
         if hashlib.sha256(content).hexdigest() == state.installed.sha256:
             return load(content)
         problem = CHANGED
     except (OSError, SafetensorError) as error:
         problem = str(error)
-    raise WeightsError(State(name, "broken", f"broken ({problem})", state.installed).sentence)
+    broken = replace(state, kind="broken", problem=f"broken ({problem})")
+    raise WeightsError(broken.sentence)
 
 
 def look(name: str, *, whole: bool = False) -> State:
@@ -161,7 +166,7 @@ def look(name: str, *, whole: bool = False) -> State:
     path = path_of(name)
     try:
         if not _facts_path(name).exists():  # written last: an installation stopped midway is none
-            return State(name, "missing", "not installed")
+            return _look_shipped(name, whole=whole)
         installed = _read_facts(name)
     except (OSError, ValueError, TypeError):
         return State(name, "broken", "broken (what is noted about them can't be read)")
@@ -169,6 +174,29 @@ def look(name: str, *, whole: bool = False) -> State:
     if problem:
         return State(name, "broken", f"broken ({problem})", installed)
     return State(name, "installed", installed=installed)
+
+
+def _look_shipped(name: str, *, whole: bool) -> State:
+    """See how an entry stands of which the user has no file of their own."""
+    shipped_entries = {entry.name: entry for entry in entries() if entry.format == SHIPPED}
+    if name not in shipped_entries:
+        return State(name, "missing", "not installed")
+    entry = shipped_entries[name]
+    [file] = entry.files
+    shipped = Installed(
+        name=entry.name,
+        bytes=file.bytes,
+        sha256=file.sha256,
+        sources={file.name: file.sha256},
+        verified_source=True,
+        licence=entry.licence,
+        accepted_licence=False,
+        installed_at="with Smart Matte",
+    )
+    problem = _problem_of(shipped_path(entry.name), shipped, whole=whole)
+    if problem:
+        return State(entry.name, "broken", f"broken ({problem})", shipped, is_shipped=True)
+    return State(entry.name, "installed", installed=shipped, is_shipped=True)
 
 
 def verify(names: list[str] | None = None) -> list[State]:
@@ -226,6 +254,22 @@ def keep(
     # Stopped between these two, nothing counts as installed, or the new file fails the old facts.
     write_together({path_of(entry.name): content, _facts_path(entry.name): facts})
     return installed
+
+
+def return_to_shipped(name: str) -> Installed:
+    """
+    Let go of the user's variant of weights that came with the program.
+
+    Raises:
+        WeightsError: those that came with it are broken, or the disk refuses.
+    """
+    with locked(name):
+        for path in (_facts_path(name), path_of(name)):  # without its facts it counts as none
+            path.unlink(missing_ok=True)
+    state = look(name, whole=True)
+    if state.kind != "installed" or state.installed is None:
+        raise WeightsError(state.sentence)
+    return state.installed
 
 
 @contextmanager

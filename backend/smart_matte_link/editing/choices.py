@@ -99,6 +99,7 @@ ADVANCED = (
         (
             ("auto", N_("Automatic")),
             ("fba", "FBA Matting"),
+            ("fba-compact", "FBA compact"),
             ("closed-form", N_("Closed-form (no download)")),
         ),
         "auto",

@@ -68,7 +68,7 @@ class Solution:
         alpha: float32 (H, W), [0, 1]; the trimap where that is known.
         rounds: how many steps of conjugate gradients it took.
         residual: |b - A alpha| / |b| at the end, before alpha was clipped.
-        is_converged: whether that is at most RELATIVE_TOLERANCE.
+        is_converged: whether that is at most the tolerance that was asked for.
     """
 
     alpha: NDArray[np.float32]

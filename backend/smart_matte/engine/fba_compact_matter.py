@@ -1,0 +1,202 @@
+"""Our own matting network on a picture of any size: the guess, the far view, then tile by tile."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from smart_matte.engine.fba_compact_inputs import Channels, guess_matte
+from smart_matte.engine.fba_inputs import pad_to_stride
+from smart_matte.engine.fusion import fuse_fba, restore_known
+from smart_matte.engine.matting import Matte
+from smart_matte.engine.models.fba_compact import (
+    CONTEXT_SCALE,
+    DETAIL_REACH_PX,
+    STRIDE_PX,
+    FbaCompact,
+)
+from smart_matte.engine.runtime import TOO_LITTLE_MEMORY, Network, is_out_of_memory
+from smart_matte.engine.types import AnyArray, BoolArray, FloatArray, Progress
+
+TILE_PX = 256
+"""Side of the tiles: larger ones hold more that is known, smaller ones are mostly surroundings."""
+
+MARGIN_PX = 64
+"""Of what is known around the unknown region; colours are guessed from it."""
+
+GUESS_SHARE = 0.6
+"""Of the progress that is told."""
+
+Window = tuple[slice, slice]
+"""Rows and columns of the picture."""
+
+Estimates = tuple[FloatArray, FloatArray, FloatArray]
+"""Alpha (H, W), foreground and background (H, W, 3)."""
+
+
+class FbaCompactMatter:
+    """
+    Our own network as a matting model.
+
+    Equations give a guess at alpha and both colours, the network corrects it where the trimap is
+    unknown, and FBA's fusion brings all three in line with the picture.
+
+    Args:
+        network: from ``build_fba_compact``.
+        device: torch device.
+    """
+
+    name = "fba-compact"
+    precision = "float32"
+
+    @property
+    def device(self) -> str:
+        """Where it runs; the CPU from then on, once another device had too little memory."""
+        return self._detail.device
+
+    def __init__(self, network: FbaCompact, device: str = "cpu") -> None:
+        self._context = Network(network.context, device)
+        self._detail = Network(network.detail, device)
+
+    def matte(self, image: FloatArray, trimap: FloatArray, progress: Progress) -> Matte:
+        """
+        Estimate alpha and both colours, see Matter; in known pixels both are the image's own.
+
+        Raises:
+            MemoryError: even the CPU has too little memory.
+        """
+        is_unknown = (trimap != 0) & (trimap != 1)
+        results = trimap.copy(), image.copy(), image.copy()
+        if not is_unknown.any():
+            return Matte(*results, tiles=0)
+        progress("matting", 0.0)
+        rows, columns = within = _surroundings(is_unknown)
+        padded, padded_trimap = pad_to_stride(image[within], trimap[within], STRIDE_PX)
+        estimates, tiles, note = self._matte_region(padded, padded_trimap, progress)
+        size = slice(rows.stop - rows.start), slice(columns.stop - columns.start)
+        is_wanted = is_unknown[within]
+        for whole, estimate in zip(results, estimates, strict=True):
+            whole[within][is_wanted] = estimate[size][is_wanted]
+        return Matte(*restore_known(image, trimap, *results), tiles=tiles, note=note)
+
+    def _matte_region(
+        self, image: FloatArray, trimap: FloatArray, progress: Progress
+    ) -> tuple[Estimates, int, str]:
+        """What counts in unknown pixels; how many tiles; the note."""
+
+        def tell_guess(stage: str, fraction: float) -> None:
+            progress(stage, GUESS_SHARE * fraction)
+
+        guess = guess_matte(image, trimap, tell_guess)
+        channels = Channels(image, trimap, guess)
+        estimates, tiles, note = self._correct_where_memory_allows(
+            image, trimap, channels, progress
+        )
+        progress("matting", 1.0)
+        return estimates, tiles, f"{guess.note} {note}".strip()
+
+    def _correct_where_memory_allows(
+        self, image: FloatArray, trimap: FloatArray, channels: Channels, progress: Progress
+    ) -> tuple[Estimates, int, str]:
+        """Correct the guess on the device or, when that has too little memory, on the CPU."""
+        try:
+            return (*self._correct(image, trimap, channels, progress), "")
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if self.device == "cpu":
+                raise MemoryError(TOO_LITTLE_MEMORY) from error
+        note = f"{self.device} ran out of memory and the CPU took over."
+        self._context, self._detail = (
+            network.moved_to("cpu") for network in (self._context, self._detail)
+        )
+        estimates, tiles, _ = self._correct_where_memory_allows(image, trimap, channels, progress)
+        return estimates, tiles, note
+
+    def _correct(
+        self, image: FloatArray, trimap: FloatArray, channels: Channels, progress: Progress
+    ) -> tuple[Estimates, int]:
+        """The network's answer in unknown pixels, tile by tile, and how many tiles."""
+        estimates = np.zeros_like(trimap), np.zeros_like(image), np.zeros_like(image)
+        is_unknown = (trimap != 0) & (trimap != 1)
+        context = self._context(_shrunken(channels, trimap.shape)[np.newaxis])
+        tiles = list(_tiles(is_unknown))
+        for done, core in enumerate(tiles):
+            progress("matting", GUESS_SHARE + (1 - GUESS_SHARE) * done / len(tiles))
+            predicted = self._predict(channels, context, core, trimap.shape)
+            fused = fuse_fba(image[core], *predicted)
+            for whole, part in zip(estimates, fused, strict=True):
+                whole[core][is_unknown[core]] = part[is_unknown[core]]
+        return estimates, len(tiles)
+
+    def _predict(
+        self, channels: Channels, context: FloatArray, core: Window, shape: tuple[int, ...]
+    ) -> Estimates:
+        """Alpha, foreground and background in a tile's core, before fusion."""
+        rows, columns = (
+            slice(max(0, part.start - DETAIL_REACH_PX), min(side, part.stop + DETAIL_REACH_PX))
+            for part, side in zip(core, shape, strict=True)
+        )
+        coarse = tuple(
+            slice(part.start // CONTEXT_SCALE, part.stop // CONTEXT_SCALE)
+            for part in (rows, columns)
+        )
+        seen = channels.within(rows, columns)
+        output = self._detail(seen[np.newaxis], context[:, :, *coarse])[0]
+        inner = tuple(
+            slice(part.start - seen.start, part.stop - seen.start)
+            for part, seen in zip(core, (rows, columns), strict=True)
+        )
+        alpha, *colours = np.split(output[:, *inner].transpose(1, 2, 0), (1, 4), axis=-1)
+        foreground, background = colours
+        return alpha[..., 0].clip(0, 1), foreground.clip(0, 1), background.clip(0, 1)
+
+
+def _surroundings(is_unknown: BoolArray) -> Window:
+    """The rows and columns that hold the unknown pixels and MARGIN_PX around them."""
+    rows, columns = (
+        slice(max(0, int(held[0]) - MARGIN_PX), min(side, int(held[-1]) + MARGIN_PX + 1))
+        for side, held in (
+            (side, np.flatnonzero(is_unknown.any(axis=1 - axis)))
+            for axis, side in enumerate(is_unknown.shape)
+        )
+    )
+    return rows, columns
+
+
+def _shrunken(channels: Channels, shape: tuple[int, ...]) -> FloatArray:
+    """The channels at 1 / CONTEXT_SCALE of the picture's size, made in bands of rows."""
+    height, width = shape
+    columns = slice(0, width)
+    bands = [
+        _mean_of_squares(channels.within(slice(top, min(top + TILE_PX, height)), columns))
+        for top in range(0, height, TILE_PX)
+    ]
+    return np.concatenate(bands, axis=1)
+
+
+def _mean_of_squares(planes: FloatArray) -> FloatArray:
+    count, height, width = planes.shape
+    scale = CONTEXT_SCALE
+    squares = planes.reshape(count, height // scale, scale, width // scale, scale)
+    mean: FloatArray = squares.mean(axis=(2, 4), dtype=np.float32)
+    return mean
+
+
+def _tiles(is_unknown: BoolArray) -> Iterator[Window]:
+    """Windows, on multiples of CONTEXT_SCALE, that hold every unknown pixel once."""
+    height, width = is_unknown.shape
+    for top in range(0, height, TILE_PX):
+        for left in range(0, width, TILE_PX):
+            inside = is_unknown[top : top + TILE_PX, left : left + TILE_PX]
+            if inside.any():
+                yield (
+                    _bounds(np.any(inside, axis=1), top),
+                    _bounds(np.any(inside, axis=0), left),
+                )
+
+
+def _bounds(is_held: AnyArray, start: int) -> slice:
+    """From the first to the last that is held (bool, one a row), on multiples of CONTEXT_SCALE."""
+    held = np.flatnonzero(is_held)
+    first, last = int(held[0]) // CONTEXT_SCALE, int(held[-1]) // CONTEXT_SCALE
+    return slice(start + first * CONTEXT_SCALE, start + (last + 1) * CONTEXT_SCALE)

@@ -1,0 +1,1 @@
+"""Training of our own weights: rendered pictures with known truth, losses, the loop."""
