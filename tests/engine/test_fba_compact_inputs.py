@@ -61,7 +61,7 @@ def test_the_solver_is_asked_for_less_and_its_note_is_handed_on(
     asked: list[dict[str, float]] = []
 
     class Solver:
-        def __init__(self, _device: str, **arguments: float) -> None:
+        def __init__(self, **arguments: float) -> None:
             asked.append(arguments)
 
         def matte(self, _image: FloatArray, trimap: FloatArray, _progress: object) -> Matte:

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-import torch
 from tiny_samples import TINY
 
 from smart_matte.engine.models.fba_compact import FbaCompact
+from smart_matte.pictures.sheets import over_backdrop
 from smart_matte.training import sheets
 from smart_matte.training.shards import SampleFiles, Shard
 from smart_matte.training.sheets import sample_sheet
 
-CAPTIONS = ["image", "trimap", "true alpha", "true foreground", "guess", "guess on green"]
+CAPTIONS = ["image", "trimap", "true alpha", "true foreground", "guess", "guess on a backdrop"]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_every_sample_has_a_row(
     sample_sheet(held_back, count)
     assert drawn == {"captions": rows * CAPTIONS, "columns": len(CAPTIONS)}
     sample_sheet(held_back, count, FbaCompact())
-    row = [*CAPTIONS, "network", "network on green"]
+    row = [*CAPTIONS, "network", "network on a backdrop"]
     assert drawn == {"captions": rows * row, "columns": len(row)}
 
 
@@ -46,9 +46,8 @@ def test_panels_show_the_sample_the_guess_and_the_answer(held_back: SampleFiles)
     np.testing.assert_array_equal(panels["trimap"] == 1, channels[10] == 1)
     np.testing.assert_array_equal(panels["guess"], channels[11])
     np.testing.assert_array_equal(panels["network"], channels[11])  # as it begins
-    green = torch.tensor([0.0, 1.0, 0.0])[:, None, None]
-    expected = channels[11] * channels[12:15] + (1 - channels[11]) * green
-    np.testing.assert_allclose(panels["guess on green"], expected.permute(1, 2, 0), atol=1e-6)
+    expected = over_backdrop(channels[12:15].permute(1, 2, 0).numpy(), channels[11].numpy())
+    np.testing.assert_allclose(panels["guess on a backdrop"], expected, atol=1e-6)
 
 
 def test_a_sheet_is_a_picture(held_back: SampleFiles) -> None:

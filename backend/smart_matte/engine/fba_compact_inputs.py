@@ -39,19 +39,16 @@ class Guess:
     note: str = ""
 
 
-def guess_matte(
-    image: FloatArray, trimap: FloatArray, progress: Progress, device: str = "cpu"
-) -> Guess:
+def guess_matte(image: FloatArray, trimap: FloatArray, progress: Progress) -> Guess:
     """
-    Guess alpha by the matting Laplacian, and the colours by that alpha.
+    Guess alpha by the matting Laplacian, and the colours by that alpha; on the CPU.
 
     Args:
         image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
         trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground.
         progress: told about stage "matting".
-        device: torch device for the solver, which needs float64.
     """
-    solver = ClosedFormMatter(device, most_scale=GUESS_SCALE, tolerance=GUESS_TOLERANCE)
+    solver = ClosedFormMatter(most_scale=GUESS_SCALE, tolerance=GUESS_TOLERANCE)
     matte = solver.matte(image, trimap, progress)
     foreground, background = estimate_colours_multilevel(image, matte.alpha)
     foreground[trimap == 1] = image[trimap == 1]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from smart_matte.engine.models.fba_compact import STRIDE_PX
 from smart_matte.errors import OptionError
+from smart_matte.training.losses import ALPHA_WEIGHT, COLOUR_WEIGHT
 
 LEAST_SIZE_PX = 32
 """Side of a sample: the losses' pyramid needs more than 16."""
@@ -73,14 +74,14 @@ class LoopConfig:
 class LossConfig:
     """How much each loss counts; the defaults are the paper's, see ``Losses``."""
 
-    alpha_l1: float = 1.0
-    alpha_composition: float = 1.0
-    alpha_gradient: float = 1.0
-    alpha_laplacian: float = 1.0
-    colour_l1: float = 0.25
-    colour_composition: float = 0.25
-    colour_exclusion: float = 0.25
-    colour_laplacian: float = 0.25
+    alpha_l1: float = ALPHA_WEIGHT
+    alpha_composition: float = ALPHA_WEIGHT
+    alpha_gradient: float = ALPHA_WEIGHT
+    alpha_laplacian: float = ALPHA_WEIGHT
+    colour_l1: float = COLOUR_WEIGHT
+    colour_composition: float = COLOUR_WEIGHT
+    colour_exclusion: float = COLOUR_WEIGHT
+    colour_laplacian: float = COLOUR_WEIGHT
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,6 @@ TURNS = 48
 
 COLOUR_ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 
-
 SPARE = 3
 """How many times more samples are drawn than kept."""
 
@@ -124,12 +123,18 @@ def render_shard(shard: Shard, photos: Path, config: SampleConfig) -> None:
         for image, trimap in zip(images, trimaps, strict=True)
     ]
     chosen = _choose(samples, guesses, count)
-    samples = Samples(*(part[chosen] for part in samples))
-    images, trimaps = images[chosen], trimaps[chosen]
-    guesses = [guesses[index] for index in chosen]
-    arrays: dict[str, NDArray[Any]] = {
-        "image": images,
-        "trimap": _u8(trimaps),
+    kept = Samples(*(part[chosen] for part in samples))
+    arrays = _arrays(kept, [guesses[index] for index in chosen])
+    partial = shard.path.with_suffix(f".{os.getpid()}.partial")
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
+    partial.replace(shard.path)
+
+
+def _arrays(samples: Samples, guesses: Sequence[Guess]) -> dict[str, NDArray[Any]]:
+    """What is kept of each sample, by name."""
+    return {
+        "image": samples.image.permute(0, 2, 3, 1).numpy(),
+        "trimap": _u8(samples.trimap[:, 0].numpy()),
         "alpha": samples.alpha[:, 0].numpy().astype(np.float16),
         "foreground": _u8(samples.foreground.permute(0, 2, 3, 1).numpy()),
         "background": _u8(samples.background.permute(0, 2, 3, 1).numpy()),
@@ -137,9 +142,6 @@ def render_shard(shard: Shard, photos: Path, config: SampleConfig) -> None:
         "guessed_foreground": _u8(np.stack([guess.foreground for guess in guesses])),
         "guessed_background": _u8(np.stack([guess.background for guess in guesses])),
     }
-    partial = shard.path.with_suffix(f".{os.getpid()}.partial")
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
-    partial.replace(shard.path)
 
 
 def _choose(samples: Samples, guesses: Sequence[Guess], count: int) -> list[int]:

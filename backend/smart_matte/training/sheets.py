@@ -6,12 +6,11 @@ from torch import Tensor, nn
 
 from smart_matte.engine.models.fba_compact import GUESS
 from smart_matte.engine.types import AnyArray, U8Array
-from smart_matte.pictures.sheets import contact_sheet
+from smart_matte.pictures.sheets import contact_sheet, over_backdrop
 from smart_matte.training.losses import Truth
 from smart_matte.training.shards import SampleFiles
 
 HEIGHT_PX = 160
-GREEN = np.array([0.0, 1.0, 0.0], np.float32)
 
 
 def sample_sheet(
@@ -56,9 +55,7 @@ def _row(
     for name, answer in answers.items():
         values = torch.where(truth.is_unknown > 0, answer.clamp(0, 1), channels[GUESS:])
         alpha, foreground = _picture(values[:1]), _picture(values[1:4])
-        panels.append((name, alpha))
-        opacity = alpha[..., None]
-        panels.append((f"{name} on green", opacity * foreground + (1 - opacity) * GREEN))
+        panels += [(name, alpha), (f"{name} on a backdrop", over_backdrop(foreground, alpha))]
     return panels
 
 
