@@ -76,6 +76,8 @@ def test_most_trimaps_leave_even_slightly_mixed_pixels_unknown(monkeypatch):
 def test_a_dilated_trimap_is_the_band_of_both_radii(monkeypatch):
     monkeypatch.setattr(trimaps, "SHARE_LASSO", 0.0)
     monkeypatch.setattr(trimaps, "SHARE_COARSE", 0.0)
+    monkeypatch.setattr(trimaps, "SHARE_ISLANDS", 0.0)
+    monkeypatch.setattr(trimaps, "SHARE_ISLANDS_OUTSIDE", 0.0)
     monkeypatch.setattr(trimaps, "SHARE_THIN", 1.0)
     radii = iter([np.array([6.5]), np.array([11.5])])
     monkeypatch.setattr(trimaps, "_draw_radii", lambda *_: next(radii))
@@ -87,6 +89,18 @@ def test_a_dilated_trimap_is_the_band_of_both_radii(monkeypatch):
         depth = cv2.distanceTransform(region.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         expected[depth > radius_px] = known
     np.testing.assert_array_equal(trimap, expected)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_some_trimaps_have_unknown_islands_in_what_is_plain(side, monkeypatch):
+    monkeypatch.setattr(trimaps, "SHARE_LASSO", 0.0)
+    monkeypatch.setattr(trimaps, "SHARE_COARSE", 0.0)
+    alpha = torch.full((200, 1, 96, 96), float(side))
+    trimap = draw_trimaps(alpha, np.random.default_rng(0), noise())
+    shares = (trimap == 0.5).float().mean(dim=(1, 2, 3))
+    expected = (trimaps.SHARE_ISLANDS_OUTSIDE, trimaps.SHARE_ISLANDS)[side]
+    assert (shares > 0).float().mean() == pytest.approx(expected, abs=0.1)
+    assert 0.01 < shares[shares > 0].mean() < 0.3
 
 
 def test_radii_stay_within_their_limits_and_most_are_of_the_usual_size():

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812  (the name all of torch's use
 
 from smart_matte.engine.types import UNKNOWN
 from smart_matte.training.distances import squared_distance_to
-from smart_matte.training.draws import column, draw_waves
+from smart_matte.training.draws import change_some, choose, column, draw_waves
 
 SMALLEST_RADIUS_PX, USUAL_RADIUS_PX, LARGEST_RADIUS_PX = 2.0, 25.0, 40.0
 SHARE_WIDE = 0.3
@@ -32,6 +32,15 @@ WRONG_SHARE = 0.03
 MARGIN_PX = (1.5, 6.0)
 """Around every mixed pixel in coarse trimaps."""
 
+SHARE_ISLANDS, SHARE_ISLANDS_OUTSIDE = 0.4, 0.1
+"""How often trimaps leave islands unknown where the subject is full, and where it is not at all."""
+
+ISLAND_CELLS = (5, 40)
+"""Hills of the waves that the islands stand out of, along a side: islands of 3 to 30 px."""
+
+ISLAND_HEIGHT = (0.7, 1.6)
+"""Of those waves, from which on there is an island: a fifth to a fiftieth of the area."""
+
 DAB_DEPTH = 0.7
 """Share of the greatest depth from which on a dab of the brush is known, where nothing else is."""
 
@@ -42,7 +51,8 @@ def draw_trimaps(alpha: Tensor, random: np.random.Generator, noise: torch.Genera
 
     Mixed pixels are unknown, and so is a band on both sides of them, whose radii differ. Of the
     trimaps, SHARE_LASSO wobble as if drawn by hand and are mistaken here and there, and
-    SHARE_COARSE follow a coarse segmentation instead of the alpha, with all holes filled.
+    SHARE_COARSE follow a coarse segmentation instead of the alpha, with all holes filled. Some
+    have unknown islands that hold nothing mixed: holes that people suspected and there are none.
     Where full or empty pixels exist, some are known.
 
     Args:
@@ -77,6 +87,11 @@ def draw_trimaps(alpha: Tensor, random: np.random.Generator, noise: torch.Genera
     if len(coarse):
         places = torch.from_numpy(coarse).to(alpha.device)
         trimap[places] = _coarsen(trimap[places], alpha[places], random)
+    for known, share in ((1, SHARE_ISLANDS), (0, SHARE_ISLANDS_OUTSIDE)):
+        islands = choose(random, count, share)
+        trimap = change_some(
+            trimap, islands, lambda some, known=known: _with_islands(some, known, random, noise)
+        )
     for known, region in ((1, is_foreground), (0, is_background)):
         trimap = _dab_where_nothing_is_known(trimap, region, known, random)
     return trimap
@@ -152,6 +167,16 @@ def _coarsen(trimap: Tensor, alpha: Tensor, random: np.random.Generator) -> Tens
         is_near = squared_distance_to(~region, reach_px) <= column(radii_px, alpha) ** 2
         trimap = trimap.masked_fill((trimap == known) & is_near, UNKNOWN)
     return trimap
+
+
+def _with_islands(
+    trimap: Tensor, known: float, random: np.random.Generator, noise: torch.Generator
+) -> Tensor:
+    """Leave round patches of what is *known* unknown, alike in number and size in all of a call."""
+    cells = round(math.exp(random.uniform(*np.log(ISLAND_CELLS))))
+    waves = draw_waves((len(trimap), 1), trimap.shape[-1], cells, noise)
+    heights = column(random.uniform(*ISLAND_HEIGHT, len(trimap)), trimap)
+    return trimap.masked_fill((trimap == known) & (waves > heights), UNKNOWN)
 
 
 def fill_holes(region: Tensor) -> Tensor:
