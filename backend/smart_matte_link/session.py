@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
-import sys
 import time
 from collections import OrderedDict
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smart_matte_link.authentication import Exchange, compute_proof, is_proof, new_nonce
@@ -24,6 +22,7 @@ from smart_matte_link.envelope import (
     encode,
 )
 from smart_matte_link.errors import LinkError, ProtocolError
+from smart_matte_link.memory import zeros
 from smart_matte_link.messages import (
     CAPABILITIES,
     PROTOCOL_MAX,
@@ -100,7 +99,7 @@ class Landing:
 
     def __init__(self, job: bytes, planes: Sequence[Plane]) -> None:
         self.job = job
-        self.buffers = [_zeros(plane.byte_count) for plane in planes]
+        self.buffers = [zeros(plane.byte_count) for plane in planes]
         self.inflow = Inflow(sum(map(len, self.buffers)))
 
     def free_bytes(self, count: int) -> memoryview | None:
@@ -373,21 +372,3 @@ def _place_for(header: Header, body_bytes: int, landing: Landing | None) -> memo
     if landing is None or header.type is not MessageType.CHUNK or header.job != landing.job:
         return None
     return landing.free_bytes(body_bytes)
-
-
-def _zeros(byte_count: int) -> memoryview:
-    """
-    Memory that holds zeros; on Linux in large pages where there are some.
-
-    To have a picture's memory cleared in small pages takes the system several times as long as
-    to copy the pixels there.
-    """
-    if sys.platform != "linux":
-        return memoryview(bytearray(byte_count))
-    try:
-        pages = mmap.mmap(-1, byte_count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError as error:
-        raise MemoryError from error
-    with suppress(OSError):  # a system without large pages
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(pages)

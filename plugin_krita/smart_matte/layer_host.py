@@ -12,6 +12,7 @@ from smart_matte_link.editing.picture import Picture
 from smart_matte_link.editing.pixels import painted_trimap
 from smart_matte_link.editing.problems import RefusedError
 from smart_matte_link.editing.region import Rect, region_that_matters
+from smart_matte_link.memory import zeros
 from smart_matte_link.messages import Plane
 
 if TYPE_CHECKING:
@@ -160,8 +161,7 @@ def read_picture(subject: Subject) -> Steps:
     region = region_of(subject)
     yield 0
     plane = plane_of(subject.node, region)
-    pixels = bytearray(plane.byte_count)
-    yield 0
+    pixels = zeros(plane.byte_count)
     for rows in bands(region, plane.row_bytes):
         start = (rows.y - region.y) * plane.row_bytes
         pixels[start : start + rows.height * plane.row_bytes] = read_pixels(subject.node, rows)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from smart_matte_link import session
+from smart_matte_link import memory
 from smart_matte_link.errors import ProtocolError
 from smart_matte_link.messages import Plane
 from smart_matte_link.session import Landing
@@ -25,7 +25,7 @@ PIXELS = os.urandom(2400)
 def landing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Landing:
     if request.param == "linux" and sys.platform != "linux":
         pytest.skip("other systems have no such pages")
-    monkeypatch.setattr(session, "sys", SimpleNamespace(platform=request.param))
+    monkeypatch.setattr(memory, "sys", SimpleNamespace(platform=request.param))
     return Landing(JOB, PLANES)
 
 
@@ -59,7 +59,7 @@ def test_one_byte_too_many_is_refused_and_written_nowhere(landing: Landing) -> N
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux maps it")
 def test_memory_that_there_is_not_is_a_memory_error() -> None:
     with pytest.raises(MemoryError):
-        session._zeros(1 << 46)
+        memory.zeros(1 << 46)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux maps it")

@@ -1,6 +1,7 @@
 """Draws the trimaps that users, data sets and our own builder would make for a known alpha."""
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -89,9 +90,8 @@ def draw_trimaps(alpha: Tensor, random: np.random.Generator, noise: torch.Genera
         trimap[places] = _coarsen(trimap[places], alpha[places], random)
     for known, share in ((1, SHARE_ISLANDS), (0, SHARE_ISLANDS_OUTSIDE)):
         islands = choose(random, count, share)
-        trimap = change_some(
-            trimap, islands, lambda some, known=known: _with_islands(some, known, random, noise)
-        )
+        add = partial(_with_islands, known=known, random=random, noise=noise)
+        trimap = change_some(trimap, islands, add)
     for known, region in ((1, is_foreground), (0, is_background)):
         trimap = _dab_where_nothing_is_known(trimap, region, known, random)
     return trimap
