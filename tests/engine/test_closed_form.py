@@ -6,6 +6,7 @@ from pymatting import estimate_alpha_cf
 from scenes import banded_trimap, composite, soft_disc
 
 from smart_matte.engine.closed_form import ClosedFormMatter
+from smart_matte.engine.colour_prior import Prior
 from smart_matte.engine.models import closed_form_solver
 from smart_matte.engine.models.closed_form_solver import RELATIVE_TOLERANCE, Solution
 from smart_matte.engine.types import FloatArray, ignore_progress
@@ -71,6 +72,21 @@ def test_a_scale_that_was_asked_for_is_kept_without_a_word(monkeypatch: pytest.M
     np.testing.assert_array_equal(half.alpha[~is_unknown], TRIMAP[~is_unknown])
 
 
+def test_a_prior_is_found_at_the_scale_that_is_solved_at_and_followed() -> None:
+    asked = []
+
+    def all_foreground(image: FloatArray, trimap: FloatArray) -> Prior:
+        asked.append((image.shape[:2], trimap.shape))
+        return Prior(np.ones_like(trimap), np.full_like(trimap, 1e3))
+
+    matter = ClosedFormMatter(most_scale=0.5, find_prior=all_foreground)
+    alpha = matter.matte(IMAGE, TRIMAP, ignore_progress).alpha
+    assert len(asked) == 1
+    assert asked[0][0] == asked[0][1]
+    assert max(asked[0][1]) <= max(TRIMAP.shape) // 2 + 1
+    assert alpha[TRIMAP == 0.5].mean() > 0.9
+
+
 def test_less_than_the_scale_that_was_asked_for_is_told() -> None:
     unknown_px = int((TRIMAP == 0.5).sum())
     matter = ClosedFormMatter(max_unknown_px=unknown_px // 9, most_scale=0.5)
@@ -114,7 +130,9 @@ def test_progress_rises_and_can_cancel() -> None:
 
 
 def test_a_solver_that_did_not_converge_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def solve(_image: object, trimap: FloatArray, *_: object, tolerance: float) -> Solution:
+    def solve(
+        _image: object, trimap: FloatArray, *_: object, tolerance: float, **_named: object
+    ) -> Solution:
         assert tolerance == RELATIVE_TOLERANCE
         return Solution(trimap, rounds=500, residual=3e-3, is_converged=False)
 
@@ -128,8 +146,15 @@ def test_the_cpu_takes_over_from_a_full_graphics_card(monkeypatch: pytest.Monkey
     asked = []
 
     def solve(
-        _i: object, trimap: FloatArray, _p: object, device: str = "cpu", *, tolerance: float
+        _i: object,
+        trimap: FloatArray,
+        _p: object,
+        device: str = "cpu",
+        *,
+        tolerance: float,
+        prior: object,
     ) -> Solution:
+        assert prior is None
         asked.append((device, tolerance))
         if device != "cpu":
             raise MemoryError
@@ -148,7 +173,9 @@ def test_what_is_known_stays_known_when_the_matte_is_solved_small(
 ) -> None:
     seen = []
 
-    def solve(_image: object, trimap: FloatArray, *_: object, tolerance: float) -> Solution:
+    def solve(
+        _image: object, trimap: FloatArray, *_: object, tolerance: float, **_named: object
+    ) -> Solution:
         seen.append(trimap)
         return Solution(trimap, rounds=9, residual=tolerance, is_converged=True)
 

@@ -8,8 +8,10 @@ import torch
 from numpy.typing import NDArray
 from pymatting import cf_laplacian, estimate_alpha_cf
 from scenes import banded_trimap, composite, soft_disc
+from scipy.sparse import diags
 from scipy.sparse.linalg import spsolve
 
+from smart_matte.engine.colour_prior import Prior
 from smart_matte.engine.models.closed_form_solver import Preconditioner, solve_closed_form
 from smart_matte.engine.models.matting_laplacian import System, build_system, lay_blocks
 from smart_matte.errors import Cancelled
@@ -156,6 +158,35 @@ def test_alpha_is_the_exact_minimum(make: Callable[[], FloatArray]) -> None:
         solution.alpha.ravel()[is_unknown], np.clip(wanted, 0, 1), rtol=0, atol=1e-5
     )
     assert (solution.alpha.ravel()[~is_unknown] == trimap.ravel()[~is_unknown]).all()
+
+
+@pytest.mark.parametrize("make", SHAPES)
+def test_a_prior_is_part_of_the_exact_minimum(make: Callable[[], FloatArray]) -> None:
+    trimap, image = make(), smooth(24, 31)
+    random = np.random.default_rng(2)
+    prior = Prior(*random.random((2, 24, 31), np.float32))
+    prior.weight[:12] *= 1e-3
+    solution = solve_closed_form(
+        image, trimap, ignore, prior=prior, dtype=torch.float64, tolerance=1e-10
+    )
+    is_unknown = (trimap == 0.5).ravel()
+    weight = prior.weight.ravel()[is_unknown].astype(np.float64)
+    laplacian = cf_laplacian(image.astype(np.float64))[is_unknown]
+    right_side = weight * prior.alpha.ravel()[is_unknown] - laplacian @ (trimap == 1).ravel()
+    wanted = spsolve((laplacian[:, is_unknown] + diags(weight)).tocsc(), right_side)
+    assert solution.is_converged
+    np.testing.assert_allclose(
+        solution.alpha.ravel()[is_unknown], np.clip(wanted, 0, 1), rtol=0, atol=1e-5
+    )
+    assert (solution.alpha.ravel()[~is_unknown] == trimap.ravel()[~is_unknown]).all()
+
+
+def test_a_prior_of_no_weight_changes_nothing() -> None:
+    prior = Prior(np.ones_like(TRIMAP), np.zeros_like(TRIMAP))
+    with_it, without = (
+        solve_closed_form(IMAGE, TRIMAP, ignore, prior=p).alpha for p in (prior, None)
+    )
+    np.testing.assert_array_equal(with_it, without)
 
 
 @pytest.mark.parametrize("make", SHAPES)

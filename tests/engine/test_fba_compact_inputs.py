@@ -1,10 +1,13 @@
 """The guess, and the network's channels made of it part by part."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scenes import BACKGROUND, FOREGROUND, banded_trimap, composite, soft_disc
 
 from smart_matte.engine import fba_compact_inputs
+from smart_matte.engine.colour_prior import prior_from_colours
 from smart_matte.engine.fba_compact_inputs import Channels, Guess, guess_matte
 from smart_matte.engine.fba_inputs import encode_inputs
 from smart_matte.engine.matting import Matte
@@ -58,10 +61,10 @@ def test_the_guess_leaves_what_it_was_given_as_it_is() -> None:
 def test_the_solver_is_asked_for_less_and_its_note_is_handed_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[dict[str, float]] = []
+    asked: list[dict[str, Any]] = []
 
     class Solver:
-        def __init__(self, **arguments: float) -> None:
+        def __init__(self, **arguments: Any) -> None:
             asked.append(arguments)
 
         def matte(self, _image: FloatArray, trimap: FloatArray, _progress: object) -> Matte:
@@ -69,7 +72,7 @@ def test_the_solver_is_asked_for_less_and_its_note_is_handed_on(
 
     monkeypatch.setattr(fba_compact_inputs, "ClosedFormMatter", Solver)
     assert guess_matte(IMAGE, TRIMAP, ignore_progress).note == "it was hard."
-    assert asked == [{"most_scale": 0.5, "tolerance": 1e-3}]
+    assert asked == [{"most_scale": 0.5, "tolerance": 1e-3, "find_prior": prior_from_colours}]
 
 
 def test_channels_are_those_of_fba_then_the_guess(guess: Guess) -> None:

@@ -8,7 +8,7 @@ import torch
 from random_compact import random_fba_compact
 from torch import nn
 
-from smart_matte.engine import fba_compact_matter
+from smart_matte.engine import fba_compact_matter, runtime
 from smart_matte.engine.fba_compact_inputs import Channels, Guess, guess_matte
 from smart_matte.engine.fba_compact_matter import FbaCompactMatter
 from smart_matte.engine.fba_inputs import pad_to_stride
@@ -209,8 +209,10 @@ class ScarceMemory(Network):
     devices = ("cuda:0",)
     """Those that are short."""
 
-    def __init__(self, module: nn.Module, device: str = "cpu") -> None:
-        super().__init__(module, "cpu")
+    def __init__(
+        self, module: nn.Module, device: str = "cpu", *, may_be_half: bool = False
+    ) -> None:
+        super().__init__(module, "cpu", may_be_half=may_be_half)
         self.device = device
 
     def moved_to(self, device: str) -> "ScarceMemory":
@@ -302,3 +304,30 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(
     with pytest.raises(RuntimeError, match="an illegal instruction"):
         matter.matte(*SCENES["3 x 5"], ignore_progress)
     assert matter.device == "cuda:0"
+
+
+def test_half_precision_gives_nearly_the_same_where_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights = fold_norms(random_fba_compact()).half().state_dict()
+    scene = ring(61, 83)
+    single = FbaCompactMatter(build_fba_compact(weights))
+    monkeypatch.setattr(runtime, "HALF_DEVICES", ("cpu",))
+    half = FbaCompactMatter(build_fba_compact(weights))
+    assert (single.precision, half.precision) == ("float32", "float16")
+    exact, rounded = (planes_of(m.matte(*scene, ignore_progress)) for m in (single, half))
+    for plane, other in zip(exact, rounded, strict=True):
+        assert other.dtype == np.float32
+        assert 0 < np.abs(plane - other).max() < 0.02
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no graphics card that torch knows")
+def test_a_graphics_card_computes_in_half_precision() -> None:
+    weights = fold_norms(random_fba_compact()).half().state_dict()
+    scene = ring(61, 83)
+    card = FbaCompactMatter(build_fba_compact(weights), "cuda:0")
+    assert (card.device, card.precision) == ("cuda:0", "float16")
+    single = FbaCompactMatter(build_fba_compact(weights))
+    exact, rounded = (planes_of(m.matte(*scene, ignore_progress)) for m in (single, card))
+    for plane, other in zip(exact, rounded, strict=True):
+        assert np.abs(plane - other).max() < 0.02

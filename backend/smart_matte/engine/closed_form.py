@@ -1,10 +1,12 @@
 """Closed-form matting: no weights, no network, the matting Laplacian solved."""
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
 
+from smart_matte.engine.colour_prior import Prior
 from smart_matte.engine.guided_upsampling import upsample_guided
 from smart_matte.engine.matting import Matte
 from smart_matte.engine.types import UNKNOWN, FloatArray, Progress
@@ -28,6 +30,8 @@ class ClosedFormMatter:
         max_unknown_px: how many unknown pixels to solve for; more are solved smaller.
         most_scale: of the picture's size at which to solve at most, (0, 1].
         tolerance: of the solver's residual, of the right side; None takes its RELATIVE_TOLERANCE.
+        find_prior: makes a prior on alpha of an image and its trimap, at the scale that is solved
+            at; None for none, as in the paper.
 
     Source:
         Levin, Lischinski and Weiss 2008, "A Closed-Form Solution to Natural Image Matting",
@@ -43,11 +47,13 @@ class ClosedFormMatter:
         max_unknown_px: int = MAX_UNKNOWN_PX,
         most_scale: float = 1.0,
         tolerance: float | None = None,
+        find_prior: Callable[[FloatArray, FloatArray], Prior] | None = None,
     ) -> None:
         self.device = device
         self._max_unknown_px = max_unknown_px
         self._most_scale = most_scale
         self._tolerance = tolerance
+        self._find_prior = find_prior
 
     def matte(self, image: FloatArray, trimap: FloatArray, progress: Progress) -> Matte:
         """
@@ -106,15 +112,18 @@ class ClosedFormMatter:
             progress("matting", fraction)
 
         tolerance = RELATIVE_TOLERANCE if self._tolerance is None else self._tolerance
+        prior = None if self._find_prior is None else self._find_prior(image, trimap)
         note = ""
         try:
-            solution = solve_closed_form(image, trimap, tell, self.device, tolerance=tolerance)
+            solution = solve_closed_form(
+                image, trimap, tell, self.device, prior=prior, tolerance=tolerance
+            )
         except MemoryError:
             if self.device == "cpu":
                 raise
             note = f"{self.device} ran out of memory and the CPU took over."
             self.device = "cpu"
-            solution = solve_closed_form(image, trimap, tell, tolerance=tolerance)
+            solution = solve_closed_form(image, trimap, tell, prior=prior, tolerance=tolerance)
         if not solution.is_converged:
             slow = "the solver did not converge, so fine detail may be off"
             note = f"{note} {slow} (residual {solution.residual:.0e}).".strip()

@@ -164,7 +164,8 @@ def compute_raw(
     with _stage("matting", report, progress):
         matte = engines.matter.matte(working.colour, trimap, progress)
         report.tiles = matte.tiles
-        report.device = engines.matter.device  # a device that ran out of memory was left
+        # a device that ran out of memory was left
+        report.device, report.precision = engines.matter.device, engines.matter.precision
         if matte.note:
             report.notes.append(matte.note)
     with _stage("foreground", report, progress):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smart_matte.engine.closed_form import ClosedFormMatter
+from smart_matte.engine.colour_prior import prior_from_colours
 from smart_matte.engine.fba_inputs import IMAGE_MEAN, IMAGE_STD, nearness, squared_distances
 from smart_matte.engine.foreground import estimate_colours_multilevel
 from smart_matte.engine.models.fba_compact import CHANNELS, GUESS
@@ -41,14 +42,18 @@ class Guess:
 
 def guess_matte(image: FloatArray, trimap: FloatArray, progress: Progress) -> Guess:
     """
-    Guess alpha by the matting Laplacian, and the colours by that alpha; on the CPU.
+    Guess alpha by the matting Laplacian and what is known's colours, and the colours by that alpha.
+
+    On the CPU.
 
     Args:
         image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
         trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground.
         progress: told about stage "matting".
     """
-    solver = ClosedFormMatter(most_scale=GUESS_SCALE, tolerance=GUESS_TOLERANCE)
+    solver = ClosedFormMatter(
+        most_scale=GUESS_SCALE, tolerance=GUESS_TOLERANCE, find_prior=prior_from_colours
+    )
     matte = solver.matte(image, trimap, progress)
     foreground, background = estimate_colours_multilevel(image, matte.alpha)
     foreground[trimap == 1] = image[trimap == 1]

@@ -46,16 +46,20 @@ class FbaCompactMatter:
     """
 
     name = "fba-compact"
-    precision = "float32"
 
     @property
     def device(self) -> str:
         """Where it runs; the CPU from then on, once another device had too little memory."""
         return self._detail.device
 
+    @property
+    def precision(self) -> str:
+        """Of the network: half on graphics cards; guess and fusion are float32 everywhere."""
+        return self._detail.precision
+
     def __init__(self, network: FbaCompact, device: str = "cpu") -> None:
-        self._context = Network(network.context, device)
-        self._detail = Network(network.detail, device)
+        self._context = Network(network.context, device, may_be_half=True)
+        self._detail = Network(network.detail, device, may_be_half=True)
 
     def matte(self, image: FloatArray, trimap: FloatArray, progress: Progress) -> Matte:
         """

@@ -12,6 +12,7 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
+from smart_matte.engine.colour_prior import Prior
 from smart_matte.engine.models.matting_laplacian import (
     OFFSETS,
     REACH_PX,
@@ -83,6 +84,7 @@ def solve_closed_form(
     progress: Callable[[float], None],
     device: str = "cpu",
     *,
+    prior: Prior | None = None,
     dtype: torch.dtype = torch.float32,
     tolerance: float = RELATIVE_TOLERANCE,
     max_rounds: int = MAX_ROUNDS,
@@ -90,13 +92,16 @@ def solve_closed_form(
     """
     Find the alpha that is the quadratic minimum under the local colour line model.
 
-        alpha = argmin alpha^T L alpha, alpha given in the known pixels
+        alpha = argmin alpha^T L alpha + sum_i w_i (alpha_i - p_i)^2, alpha given where known
+
+    with p and w of the prior; without one, w = 0 and this is the paper's.
 
     Args:
         image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
         trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground; some of it unknown.
         progress: told the share that is done; what it raises ends the job.
         device: torch device that has float64.
+        prior: what alpha is likely to be, looked at in unknown pixels.
         dtype: what the equations are held in.
         tolerance: of the residual, of the right side.
         max_rounds: after which it gives up.
@@ -111,7 +116,7 @@ def solve_closed_form(
     """
     try:
         with _single_thread():
-            system = _build(image, trimap, progress, device, dtype)
+            system = _build(image, trimap, prior, progress, device=device, dtype=dtype)
             precondition = Preconditioner(system, lambda: progress(SETUP_SHARE))
             found, rounds, residual = _descend(
                 system, precondition, progress, tolerance, max_rounds
@@ -175,7 +180,9 @@ class Preconditioner:
 def _build(
     image: NDArray[np.float32],
     trimap: NDArray[np.float32],
+    prior: Prior | None,
     progress: Callable[[float], None],
+    *,
     device: str,
     dtype: torch.dtype,
 ) -> System:
@@ -184,12 +191,18 @@ def _build(
     size_px = max(SMALLEST_BLOCK_PX, enough_px)
     chunk = BLOCKS_IN_CHUNK if device == "cpu" else BLOCKS_IN_CHUNK_GPU
     blocks = lay_blocks(is_unknown, size_px, chunk, device)
-    channels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).to(device)
-    kinds = torch.from_numpy(np.ascontiguousarray(trimap)).to(device)
-    for done, built in enumerate(build_system(channels, kinds, blocks, dtype)):
+    channels, kinds = _on_device(image.transpose(2, 0, 1), device), _on_device(trimap, device)
+    likely = None
+    if prior is not None:
+        likely = _on_device(prior.alpha, device), _on_device(prior.weight, device)
+    for done, built in enumerate(build_system(channels, kinds, blocks, dtype, likely)):
         progress(SETUP_SHARE * done / blocks.shape[0])
         system = built
     return system
+
+
+def _on_device(array: NDArray[np.float32], device: str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
 def _find_basis(system: System) -> Tensor:

@@ -17,6 +17,9 @@ REACH_PX = 2
 OFFSETS = [(dy, dx) for dy in range(2 * REACH_PX + 1) for dx in range(2 * REACH_PX + 1)]
 """Where each of an equation's 25 coefficients stands, counted from 2 up and 2 left."""
 
+OWN = OFFSETS.index((REACH_PX, REACH_PX))
+"""The coefficient of the pixel itself."""
+
 
 @dataclass(frozen=True)
 class Blocks:
@@ -134,20 +137,27 @@ def _find_halo(neighbours: Tensor, size_px: int, blocks_in_chunk: int) -> Tensor
 
 
 def build_system(
-    image: Tensor, trimap: Tensor, blocks: Blocks, dtype: torch.dtype
+    image: Tensor,
+    trimap: Tensor,
+    blocks: Blocks,
+    dtype: torch.dtype,
+    prior: tuple[Tensor, Tensor] | None = None,
 ) -> Iterator[System]:
     """
     Build the equations of the unknown pixels, chunk by chunk.
 
     With U the unknown pixels, K the known ones and L the matting Laplacian of the picture,
 
-        L_UU alpha_U = -L_UK alpha_K.
+        (L_UU + W) alpha_U = W p - L_UK alpha_K,
+
+    where a prior says p with the weights W, a diagonal; without one, W = 0.
 
     Args:
         image: sRGB-coded colour, float32 (3, H, W), [0, 1].
         trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground.
         blocks: from ``lay_blocks`` of the trimap's unknown pixels.
         dtype: what the equations are held in; they are always computed in float64.
+        prior: p and the diagonal of W, both (H, W); or None.
 
     Yields:
         The system, after each chunk; it is complete after the last.
@@ -173,7 +183,14 @@ def build_system(
             (x[1:-1] >= 1) & (x[1:-1] < width - 1)
         )[None]
         laplacian = sum_windows(colour, is_window) * is_unknown[inner, inner]
-        system.right_side[chunk] = _hold_known(laplacian, is_unknown, (kind == 1) & is_inside)
+        right_side = _hold_known(laplacian, is_unknown, (kind == 1) & is_inside)
+        if prior is not None:
+            own = place[inner, inner]
+            alpha, weight = (plane.reshape(-1)[own].double() for plane in prior)
+            weight *= is_unknown[inner, inner]
+            laplacian[OWN] += weight
+            right_side += weight * alpha
+        system.right_side[chunk] = right_side
         system.coefficients[chunk] = laplacian
         system.is_unknown[chunk] = is_unknown[inner, inner]
         system.colour[chunk] = colour[:, inner, inner]
