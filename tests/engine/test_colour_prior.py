@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from smart_matte.engine import colour_prior
 from smart_matte.engine.colour_prior import NEIGHBOURS, WEIGHT, prior_from_colours
 from smart_matte.engine.types import FloatArray
 
@@ -100,3 +101,12 @@ def test_the_same_picture_gives_the_same_prior_and_stays_as_it_is() -> None:
     assert one.alpha.dtype == one.weight.dtype == np.float32
     np.testing.assert_array_equal(image, given[0])
     np.testing.assert_array_equal(trimap, given[1])
+
+
+def test_pixels_compared_a_few_at_a_time_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, trimap = blue_and_orange()
+    whole = prior_from_colours(image, trimap)
+    monkeypatch.setattr(colour_prior, "PIXELS_AT_A_TIME", 37)
+    parts = prior_from_colours(image, trimap)
+    np.testing.assert_array_equal(whole.alpha, parts.alpha)
+    np.testing.assert_array_equal(whole.weight, parts.weight)

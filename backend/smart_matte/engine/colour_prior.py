@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from smart_matte.engine.types import UNKNOWN, FloatArray
@@ -27,6 +28,9 @@ WEIGHT = 3e-3
 Of the prior where it is certain, beside the matting Laplacian's own coefficients of about 1;
 docs/decisions/0010-a-prior-from-colours.md has a table.
 """
+
+PIXELS_AT_A_TIME = 1 << 16
+"""Compared in one go: 20 MB of distances."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,31 @@ def prior_from_colours(image: FloatArray, trimap: FloatArray) -> Prior:
     prior = Prior(np.zeros_like(trimap), np.zeros_like(trimap))
     is_unknown = trimap == UNKNOWN
     random = np.random.default_rng(0)
-    sides = [random.permutation(image[trimap == side])[:SAMPLES] for side in (0, 1)]
+    sides = [_some(image[trimap == side], random) for side in (0, 1)]
     if min(map(len, sides)) < NEIGHBOURS or not is_unknown.any():
         return prior
-    distances, nearest = cKDTree(np.concatenate(sides)).query(image[is_unknown], NEIGHBOURS)
-    is_foreground = nearest >= len(sides[0])
-    votes = np.where(is_foreground, 1 / len(sides[1]), 1 / len(sides[0]))
+    tree = cKDTree(np.concatenate(sides))
+    colours = image[is_unknown]
+    alpha, weight = (np.empty(len(colours), np.float32) for _ in range(2))
+    for start in range(0, len(colours), PIXELS_AT_A_TIME):
+        part = slice(start, start + PIXELS_AT_A_TIME)
+        alpha[part], weight[part] = _vote(tree, colours[part], len(sides[0]))
+    prior.alpha[is_unknown], prior.weight[is_unknown] = alpha, weight
+    return prior
+
+
+def _some(colours: FloatArray, random: np.random.Generator) -> FloatArray:
+    count = min(len(colours), SAMPLES)
+    return colours[random.choice(len(colours), count, replace=False)]
+
+
+def _vote(
+    samples: cKDTree, colours: FloatArray, background_count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Prior alpha and weight of colours (N, 3); the background's samples come first."""
+    distances, nearest = samples.query(colours, NEIGHBOURS)
+    is_foreground = nearest >= background_count
+    votes = np.where(is_foreground, 1 / (samples.n - background_count), 1 / background_count)
     alpha = (votes * is_foreground).sum(axis=1) / votes.sum(axis=1)
     squared = np.square(distances[:, :NEAREST]).mean(axis=1)
-    prior.alpha[is_unknown] = alpha
-    prior.weight[is_unknown] = WEIGHT * (2 * alpha - 1) ** 2 * np.exp(-squared / (2 * LIKENESS**2))
-    return prior
+    return alpha, WEIGHT * (2 * alpha - 1) ** 2 * np.exp(-squared / (2 * LIKENESS**2))
