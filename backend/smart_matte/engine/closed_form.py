@@ -6,7 +6,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from smart_matte.engine.colour_prior import Prior
 from smart_matte.engine.guided_upsampling import upsample_guided
 from smart_matte.engine.matting import Matte
 from smart_matte.engine.types import UNKNOWN, FloatArray, Progress
@@ -20,6 +19,9 @@ Above it the matte is solved at a smaller scale: 1.3 million unknown pixels took
 MARGIN_PX = 3
 """Known pixels kept around the unknown region: its 3 x 3 windows reach 2."""
 
+FindPrior = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
+"""From an image and its trimap to what alpha is likely to be, and the weight of that."""
+
 
 class ClosedFormMatter:
     """
@@ -30,8 +32,7 @@ class ClosedFormMatter:
         max_unknown_px: how many unknown pixels to solve for; more are solved smaller.
         most_scale: of the picture's size at which to solve at most, (0, 1].
         tolerance: of the solver's residual, of the right side; None takes its RELATIVE_TOLERANCE.
-        find_prior: makes a prior on alpha of an image and its trimap, at the scale that is solved
-            at; None for none, as in the paper.
+        find_prior: asked at the scale that is solved at; None for no prior, as in the paper.
 
     Source:
         Levin, Lischinski and Weiss 2008, "A Closed-Form Solution to Natural Image Matting",
@@ -47,7 +48,7 @@ class ClosedFormMatter:
         max_unknown_px: int = MAX_UNKNOWN_PX,
         most_scale: float = 1.0,
         tolerance: float | None = None,
-        find_prior: Callable[[FloatArray, FloatArray], Prior] | None = None,
+        find_prior: FindPrior | None = None,
     ) -> None:
         self.device = device
         self._max_unknown_px = max_unknown_px

@@ -1,6 +1,6 @@
 """What the colours of what is known say of what isn't: a soft prior on alpha."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,7 @@ PIXELS_AT_A_TIME = 1 << 16
 """Compared in one go: 20 MB of distances."""
 
 
-@dataclass(frozen=True)
-class Prior:
+class Prior(NamedTuple):
     """
     What alpha is likely to be.
 

@@ -12,7 +12,6 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import SuperLU, splu
 from torch import Tensor
 
-from smart_matte.engine.colour_prior import Prior
 from smart_matte.engine.models.matting_laplacian import (
     OFFSETS,
     REACH_PX,
@@ -59,6 +58,9 @@ BASIS = 4
 SETUP_SHARE = 0.3
 """Of the progress that is told: the equations, before the rounds."""
 
+Prior = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""What alpha is likely to be, and the weight of that."""
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -101,7 +103,7 @@ def solve_closed_form(
         trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground; some of it unknown.
         progress: told the share that is done; what it raises ends the job.
         device: torch device that has float64.
-        prior: what alpha is likely to be, looked at in unknown pixels.
+        prior: p and w, both float32 (H, W), looked at in unknown pixels; None for none.
         dtype: what the equations are held in.
         tolerance: of the residual, of the right side.
         max_rounds: after which it gives up.
@@ -194,7 +196,7 @@ def _build(
     channels, kinds = _on_device(image.transpose(2, 0, 1), device), _on_device(trimap, device)
     likely = None
     if prior is not None:
-        likely = _on_device(prior.alpha, device), _on_device(prior.weight, device)
+        likely = _on_device(prior[0], device), _on_device(prior[1], device)
     for done, built in enumerate(build_system(channels, kinds, blocks, dtype, likely)):
         progress(SETUP_SHARE * done / blocks.shape[0])
         system = built
