@@ -64,15 +64,29 @@ def test_deep_inside_and_far_outside_the_selection_is_believed() -> None:
     assert (trimap[:80, :160] == 0).all()
 
 
-def test_a_gap_near_the_edge_becomes_unknown_unless_holes_are_off() -> None:
-    image, selection = IMAGE.copy(), (ALPHA > 0.5).astype(np.float32)
-    gap = (slice(220, 260), slice(400, 415))  # inside the disc, 45 px from its edge
-    rows, columns = np.random.default_rng(0).integers(0, 80, (2, 40, 15))
-    image[gap] = image[rows, columns]  # the background, seen through
+def with_a_slot(columns: slice) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """The picture with a slot through which the background is seen; the disc ends at 460."""
+    slot = (slice(230, 246), columns)
+    image, count = IMAGE.copy(), columns.stop - columns.start
+    rows, seen = np.random.default_rng(0).integers(0, 80, (2, 16, count))
+    image[slot] = image[rows, seen]
+    return image, slot
+
+
+def test_a_gap_that_goes_on_outside_becomes_unknown_unless_holes_are_off() -> None:
+    image, slot = with_a_slot(slice(400, 470))
+    selection = (ALPHA > 0.5).astype(np.float32)
     with_holes = build_trimap(image, selection, None, OPTIONS)
     without = build_trimap(image, selection, None, Options(holes=False))
-    assert (with_holes[gap] == 0.5).mean() > 0.95
-    assert (without[gap] == 1).all()
+    deep = (slot[0], slice(400, 420))
+    assert (with_holes[deep] == 0.5).mean() > 0.95
+    assert (without[deep] == 1).mean() > 0.5
+
+
+def test_an_eye_of_the_backgrounds_colour_stays_foreground() -> None:
+    image, slot = with_a_slot(slice(400, 415))
+    trimap = build_trimap(image, (ALPHA > 0.5).astype(np.float32), None, OPTIONS)
+    assert (trimap[slot] == 1).all()
 
 
 def test_a_feathered_selections_grey_is_unknown() -> None:

@@ -33,10 +33,10 @@ BORDER_WIDTH_PX = 2
 LINE_WIDTH, MIN_LINE_WIDTH_PX = 0.01, 4
 """Nearer than this to the drawn line nothing is certain: the hand shook."""
 HOLE_DEPTH = 0.08
-"""Gaps between hairs and leaves are looked for this deep; eyes and buttons lie deeper."""
+"""Gaps between hairs and leaves are looked for this deep, and only where they go on outside."""
 HOLE_PROBABILITY = 0.3
 """A place whose colours are this unlikely to be the subject's may be a gap."""
-HOLE_BLUR = 0.002
+HOLE_BLUR = 0.001
 HOLE_MARGIN = 0.004
 
 SELECTED = 0.5
@@ -195,8 +195,8 @@ def _trimap_from_selection(
     trimap[is_inside | ((depth > line_in_px) & (cut_depth > inner_px))] = 1
     trimap[is_outside | ((height > line_out_px) & (cut_height > outer_px))] = 0
     if use_colours and options.holes:
-        is_hole = _find_holes(cut.probability, depth, diagonal)
-        trimap[is_hole & (trimap == 1)] = UNKNOWN
+        is_gap = _find_gaps(cut.probability, depth, diagonal) & (trimap == 1)
+        trimap[_reached(is_gap, trimap < 1)] = UNKNOWN
     trimap[(coverage > 1 - SOLID) & (coverage < SOLID) & (trimap != UNKNOWN)] = UNKNOWN
     return trimap
 
@@ -275,11 +275,25 @@ def _background_share(cut: ColourCut, depth: FloatArray, depth_px: float) -> flo
     return 1 - float(cut.is_subject[is_border].mean()) if is_border.any() else 0.0
 
 
-def _find_holes(probability: FloatArray, depth: FloatArray, diagonal: float) -> BoolArray:
+def _find_gaps(probability: FloatArray, depth: FloatArray, diagonal: float) -> BoolArray:
     """Background-coloured places inside, not deeper than HOLE_DEPTH, with a margin around."""
     smooth = cv2.GaussianBlur(probability, (0, 0), max(0.5, HOLE_BLUR * diagonal))
     is_gap = (smooth < HOLE_PROBABILITY) & (depth > 0) & (depth < HOLE_DEPTH * diagonal)
     return _distance_to(is_gap) <= HOLE_MARGIN * diagonal
+
+
+def _reached(region: BoolArray, start: BoolArray) -> BoolArray:
+    """
+    What of a region is reached from *start* without leaving the two.
+
+    A gap between hairs or leaves nearly always goes on to the outside. What is enclosed by the
+    subject has the background's colours by chance: an eye, a button, the lining of a collar.
+    """
+    count, labels = cv2.connectedComponents((region | start).astype(np.uint8))
+    is_reached = np.zeros(count, np.bool_)
+    is_reached[labels[start]] = True
+    within: BoolArray = region & is_reached[labels]
+    return within
 
 
 def _is_deeper(region: BoolArray, depth_px: float) -> BoolArray:
