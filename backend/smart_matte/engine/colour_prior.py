@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from smart_matte.engine.types import UNKNOWN, FloatArray
+from smart_matte.engine.types import UNKNOWN, BoolArray, FloatArray
 
 SAMPLES = 4000
 """Pixels of each side that are compared with; more change nothing."""
@@ -14,10 +14,16 @@ SAMPLES = 4000
 NEIGHBOURS = 10
 """Most alike samples, of both sides together, that have a say: one that is mistaken is outvoted."""
 
+PLACE = 0.2
+"""
+What the picture's diagonal counts as, in distances of colours; a tenth of it as 0.02. Thin hair in
+front of the sky has the colour of some dark thing behind, and isn't to be taken for one far away.
+"""
+
 LIKENESS = 0.02
 """
-Distance of colours at which the most alike samples say less: a mixed pixel is like neither side,
-and by this the prior leaves it to the matting Laplacian.
+Distance at which the most alike samples say less: a mixed pixel is like neither side, and by this
+the prior leaves it to the matting Laplacian.
 """
 
 NEAREST = 3
@@ -48,11 +54,11 @@ class Prior(NamedTuple):
 
 def prior_from_colours(image: FloatArray, trimap: FloatArray) -> Prior:
     """
-    Compare the colour of each unknown pixel with those known on either side.
+    Compare the colour and the place of each unknown pixel with those known on either side.
 
-    Of the NEIGHBOURS samples with the most alike colours, n_F are foreground and n_B background;
-    with as many samples of either side, p = n_F / (n_F + n_B) is the probability that a pixel of
-    this colour is foreground. Its weight is WEIGHT (2 p - 1)^2 exp(-d^2 / 2 LIKENESS^2), with d
+    Of the NEIGHBOURS samples that are most alike, n_F are foreground and n_B background; with as
+    many samples of either side, p = n_F / (n_F + n_B) is the probability that a pixel of this
+    colour is foreground there. Its weight is WEIGHT (2 p - 1)^2 exp(-d^2 / 2 LIKENESS^2), with d
     the distance to the NEAREST of them: nothing where both sides have the colour, or neither.
 
     Args:
@@ -71,29 +77,36 @@ def prior_from_colours(image: FloatArray, trimap: FloatArray) -> Prior:
     prior = Prior(np.zeros_like(trimap), np.zeros_like(trimap))
     is_unknown = trimap == UNKNOWN
     random = np.random.default_rng(0)
-    sides = [_some(image[trimap == side], random) for side in (0, 1)]
+    sides = [_some(_features(image, trimap == side), random) for side in (0, 1)]
     if min(map(len, sides)) < NEIGHBOURS or not is_unknown.any():
         return prior
     tree = cKDTree(np.concatenate(sides))
-    colours = image[is_unknown]
-    alpha, weight = (np.empty(len(colours), np.float32) for _ in range(2))
-    for start in range(0, len(colours), PIXELS_AT_A_TIME):
+    pixels = _features(image, is_unknown)
+    alpha, weight = (np.empty(len(pixels), np.float32) for _ in range(2))
+    for start in range(0, len(pixels), PIXELS_AT_A_TIME):
         part = slice(start, start + PIXELS_AT_A_TIME)
-        alpha[part], weight[part] = _vote(tree, colours[part], len(sides[0]))
+        alpha[part], weight[part] = _vote(tree, pixels[part], len(sides[0]))
     prior.alpha[is_unknown], prior.weight[is_unknown] = alpha, weight
     return prior
 
 
-def _some(colours: FloatArray, random: np.random.Generator) -> FloatArray:
-    count = min(len(colours), SAMPLES)
-    return colours[random.choice(len(colours), count, replace=False)]
+def _features(image: FloatArray, is_wanted: BoolArray) -> FloatArray:
+    """Colour and place of the pixels that are wanted, (N, 5)."""
+    rows, columns = np.nonzero(is_wanted)
+    scale = PLACE / np.hypot(*is_wanted.shape)
+    return np.column_stack([image[is_wanted], scale * rows, scale * columns]).astype(np.float32)
+
+
+def _some(pixels: FloatArray, random: np.random.Generator) -> FloatArray:
+    count = min(len(pixels), SAMPLES)
+    return pixels[random.choice(len(pixels), count, replace=False)]
 
 
 def _vote(
-    samples: cKDTree, colours: FloatArray, background_count: int
+    samples: cKDTree, pixels: FloatArray, background_count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Prior alpha and weight of colours (N, 3); the background's samples come first."""
-    distances, nearest = samples.query(colours, NEIGHBOURS)
+    """Prior alpha and weight of pixels (N, 5); the background's samples come first."""
+    distances, nearest = samples.query(pixels, NEIGHBOURS)
     is_foreground = nearest >= background_count
     votes = np.where(is_foreground, 1 / (samples.n - background_count), 1 / background_count)
     alpha = (votes * is_foreground).sum(axis=1) / votes.sum(axis=1)
