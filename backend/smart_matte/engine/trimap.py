@@ -34,7 +34,7 @@ LINE_WIDTH, MIN_LINE_WIDTH_PX = 0.01, 4
 """Nearer than this to the drawn line nothing is certain: the hand shook."""
 HOLE_DEPTH = 0.08
 """Gaps between hairs and leaves are looked for this deep, and only where they go on outside."""
-HOLE_PROBABILITY = 0.4
+HOLE_PROBABILITY = 0.35
 """A place whose colours are this unlikely to be the subject's may be a gap."""
 HOLE_BLUR = 0.001
 HOLE_MARGIN = 0.004
