@@ -92,7 +92,7 @@ class Outcome:
 @click.option("--high-probability", type=float, metavar="P",
               help="Above it is foreground, with --trimap probability.")  # fmt: skip
 @click.option("--holes/--no-holes", default=None,
-              help="Look for gaps inside the subject [default: yes].")  # fmt: skip
+              help="Look for gaps that go into the subject [default: yes].")  # fmt: skip
 @click.option(
     "--decontaminate", type=float, metavar="PERCENT",
     help="How much of the background's colour to take out [default: 100].",

@@ -43,7 +43,8 @@ class Options:
             0.8 % of the diagonal.
         low_probability: below it a pixel is background, (0, 1); for trimap "probability".
         high_probability: above it a pixel is foreground, (0, 1); for trimap "probability".
-        holes: whether background-coloured places inside the subject become unknown.
+        holes: whether background-coloured places inside the subject, where they go on outside,
+            become unknown.
         decontaminate: how much of the background's colour is taken out of the foreground,
             percent, [0, 100].
         shift_edge: how far the soft edge moves within the unknown region, percent, [-100, 100];

@@ -286,8 +286,8 @@ def _reached(region: BoolArray, start: BoolArray) -> BoolArray:
     """
     What of a region is reached from *start* without leaving the two.
 
-    A gap between hairs or leaves nearly always goes on to the outside. What is enclosed by the
-    subject has the background's colours by chance: an eye, a button, the lining of a collar.
+    Most gaps between hairs or leaves go on to the outside. What the subject encloses has the
+    background's colours by chance too often: an eye, a button, the lining of a collar.
     """
     count, labels = cv2.connectedComponents((region | start).astype(np.uint8))
     is_reached = np.zeros(count, np.bool_)
