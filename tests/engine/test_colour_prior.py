@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smart_matte.engine import colour_prior
-from smart_matte.engine.colour_prior import NEIGHBOURS, WEIGHT, prior_from_colours
+from smart_matte.engine.colour_prior import NEIGHBOURS, PLACE, WEIGHT, prior_from_colours
 from smart_matte.engine.types import FloatArray
 
 ORANGE, BLUE = np.float32([0.8, 0.5, 0.2]), np.float32([0.2, 0.3, 0.7])
@@ -56,6 +56,19 @@ def test_a_colour_seen_only_far_away_says_little() -> None:
     image[10, BACKGROUND.stop - 3 : BACKGROUND.stop] = image[10, UNKNOWN] = 0.5  # a grey twig
     weight = prior_from_colours(image, trimap).weight
     assert weight[20:30, UNKNOWN].max() < 0.1 * weight[10, UNKNOWN].max()
+
+
+def test_a_part_with_its_share_of_the_diagonal_is_compared_as_in_the_whole() -> None:
+    image, trimap = blue_and_orange()
+    whole_image, whole_trimap = (
+        np.zeros((80, 120, 3), np.float32),
+        np.full((80, 120), np.float32(0.5)),
+    )
+    whole_image[:40, :60], whole_trimap[:40, :60] = image, trimap
+    whole = prior_from_colours(whole_image, whole_trimap).weight[:40, :60]
+    part = prior_from_colours(image, trimap, PLACE / 2).weight
+    np.testing.assert_allclose(part, whole, rtol=1e-4)
+    assert np.abs(prior_from_colours(image, trimap).weight - whole).max() > 0.01 * WEIGHT
 
 
 def test_known_pixels_have_no_weight_and_no_weight_exceeds_the_most() -> None:

@@ -11,15 +11,18 @@ import torch
 from safetensors.numpy import load_file
 from tiny_samples import TINY
 
+from smart_matte.engine.colour_prior import PLACE
 from smart_matte.engine.fba_compact_inputs import Guess
 from smart_matte.engine.fba_inputs import encode_inputs
 from smart_matte.engine.models.fba_compact import CHANNELS, GUESS
 from smart_matte.errors import PictureError
 from smart_matte.training import shards as module
 from smart_matte.training.shards import (
+    LEAST_SHARE,
     TURNS,
     SampleFiles,
     Shard,
+    guess_sample,
     plan_shards,
     render_missing,
     render_shard,
@@ -163,6 +166,19 @@ def test_an_interrupted_file_leaves_nothing_of_its_name(
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".partial"] == [
         shard.path.name
     ]
+
+
+def test_samples_are_guessed_as_parts_of_pictures_of_many_sizes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places: list[float] = []
+    monkeypatch.setattr(module, "guess_matte", lambda *_, place: places.append(place))
+    image, trimap = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32)
+    random = np.random.default_rng(0)
+    for _ in range(200):
+        guess_sample(image, trimap, random)
+    assert PLACE * LEAST_SHARE <= min(places) < 1.1 * PLACE * LEAST_SHARE
+    assert 0.9 * PLACE < max(places) <= PLACE
 
 
 def test_samples_without_both_sides_or_that_nobody_could_tell_come_last() -> None:

@@ -53,7 +53,7 @@ class Prior(NamedTuple):
     weight: FloatArray
 
 
-def prior_from_colours(image: FloatArray, trimap: FloatArray) -> Prior:
+def prior_from_colours(image: FloatArray, trimap: FloatArray, place: float = PLACE) -> Prior:
     """
     Compare the colour and the place of each unknown pixel with those known on either side.
 
@@ -65,6 +65,7 @@ def prior_from_colours(image: FloatArray, trimap: FloatArray) -> Prior:
     Args:
         image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
         trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground.
+        place: what the diagonal counts as, in distances of colours, >= 0.
 
     Returns:
         The prior; of no weight in known pixels, and nowhere of any where a side has fewer than
@@ -78,11 +79,11 @@ def prior_from_colours(image: FloatArray, trimap: FloatArray) -> Prior:
     prior = Prior(np.zeros_like(trimap), np.zeros_like(trimap))
     is_unknown = trimap == UNKNOWN
     random = np.random.default_rng(0)
-    sides = [_some(_features(image, trimap == side), random) for side in (0, 1)]
+    sides = [_some(_features(image, trimap == side, place), random) for side in (0, 1)]
     if min(map(len, sides)) < NEIGHBOURS or not is_unknown.any():
         return prior
     tree = cKDTree(np.concatenate(sides))
-    pixels = _features(image, is_unknown)
+    pixels = _features(image, is_unknown, place)
     alpha, weight = (np.empty(len(pixels), np.float32) for _ in range(2))
     for start in range(0, len(pixels), PIXELS_AT_A_TIME):
         part = slice(start, start + PIXELS_AT_A_TIME)
@@ -91,10 +92,10 @@ def prior_from_colours(image: FloatArray, trimap: FloatArray) -> Prior:
     return prior
 
 
-def _features(image: FloatArray, is_wanted: BoolArray) -> FloatArray:
+def _features(image: FloatArray, is_wanted: BoolArray, place: float) -> FloatArray:
     """Colour and place of the pixels that are wanted, (N, 5)."""
     rows, columns = np.nonzero(is_wanted)
-    scale = PLACE / np.hypot(*is_wanted.shape)
+    scale = place / np.hypot(*is_wanted.shape)
     return np.column_stack([image[is_wanted], scale * rows, scale * columns]).astype(np.float32)
 
 

@@ -1,11 +1,12 @@
 """What our own network is given: a guess at alpha and both colours, and FBA's channels."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from smart_matte.engine.closed_form import ClosedFormMatter
-from smart_matte.engine.colour_prior import prior_from_colours
+from smart_matte.engine.colour_prior import PLACE, prior_from_colours
 from smart_matte.engine.fba_inputs import IMAGE_MEAN, IMAGE_STD, nearness, squared_distances
 from smart_matte.engine.foreground import estimate_colours_multilevel
 from smart_matte.engine.models.fba_compact import CHANNELS, GUESS
@@ -40,7 +41,9 @@ class Guess:
     note: str = ""
 
 
-def guess_matte(image: FloatArray, trimap: FloatArray, progress: Progress) -> Guess:
+def guess_matte(
+    image: FloatArray, trimap: FloatArray, progress: Progress, *, place: float = PLACE
+) -> Guess:
     """
     Guess alpha by the matting Laplacian and what is known's colours, and the colours by that alpha.
 
@@ -50,9 +53,12 @@ def guess_matte(image: FloatArray, trimap: FloatArray, progress: Progress) -> Gu
         image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
         trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground.
         progress: told about stage "matting".
+        place: of ``prior_from_colours``; for a part of a picture, its share of the diagonal.
     """
     solver = ClosedFormMatter(
-        most_scale=GUESS_SCALE, tolerance=GUESS_TOLERANCE, find_prior=prior_from_colours
+        most_scale=GUESS_SCALE,
+        tolerance=GUESS_TOLERANCE,
+        find_prior=partial(prior_from_colours, place=place),
     )
     matte = solver.matte(image, trimap, progress)
     foreground, background = estimate_colours_multilevel(image, matte.alpha)
