@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from client_jobs import IMAGE, OUTPUTS, PIXELS, client_for
 from fake_backend import FakeBackend
-from test_link_client import IMAGE, OUTPUTS, PIXELS, client_for
 
 from smart_matte_link import session
 

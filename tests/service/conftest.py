@@ -1,5 +1,6 @@
-"""Fixtures for the service: private folders, and brokers with fake workers."""
+"""Fixtures for the service: private folders, brokers with fake workers, logs."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,3 +33,17 @@ def shared_backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
         yield backend
         assert backend.process.poll() is None, "the broker has died"
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Handlers and levels of the root logger are put back."""
+    root = logging.getLogger()
+    before, level, raising = root.handlers[:], root.level, logging.raiseExceptions
+    yield
+    for handler in root.handlers:
+        if handler not in before:
+            handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+    logging.raiseExceptions = raising

@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 import full_disk
@@ -40,19 +39,6 @@ def test_a_connection_file_is_written_whole_or_the_older_one_stays(folder: Path)
         assert [path.name for path in folder.iterdir()] == ["connection.json"]
 
     assert full_disk.for_each_write(write_on) == 2  # and the sync
-
-
-@pytest.fixture
-def logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    before, level, raising = root.handlers[:], root.level, logging.raiseExceptions
-    yield
-    for handler in root.handlers:
-        if handler not in before:
-            handler.close()
-    root.handlers[:] = before
-    root.setLevel(level)
-    logging.raiseExceptions = raising
 
 
 @pytest.mark.usefixtures("logging_as_before")

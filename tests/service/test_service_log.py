@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,18 +18,7 @@ from smart_matte.service import log as log_module
 from smart_matte.service.clock import STEP_MAX_S, LoopClock
 from smart_matte.service.log import open_log
 
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    before, level, raising = root.handlers[:], root.level, logging.raiseExceptions
-    yield
-    for handler in root.handlers:
-        if handler not in before:
-            handler.close()
-    root.handlers[:] = before
-    root.setLevel(level)
-    logging.raiseExceptions = raising
+pytestmark = pytest.mark.usefixtures("logging_as_before")
 
 
 def test_a_log_and_its_folder_are_for_the_owner_alone(tmp_path: Path) -> None:

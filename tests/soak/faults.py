@@ -19,7 +19,7 @@ from fault_editors import orphans, vanishing_editors
 from fault_lives import drains, idle_races, starts_at_once
 from fault_strikes import answered_twice, broker_kills, stops, worker_kills
 from fault_workers import cancels, crash_loop, hangs
-from figures import Figure, describe_machine, figure_table, put_into
+from figures import Figure, report
 
 Experiment = Callable[[int, int], list[Figure]]
 
@@ -87,11 +87,7 @@ def main() -> int:
             sys.stderr.write(f"{goals}: {time.monotonic() - turn_began:.0f} s\n")
     figures.append(answered_twice())
     took = f"Seed {arguments.seed}, {time.monotonic() - began:.0f} s in all."
-    text = "\n\n".join((f"Machine: {describe_machine()}.", took, figure_table(figures)))
-    sys.stdout.write(f"\n{text}\n")
-    if arguments.write:
-        put_into(arguments.write, "faults", text)
-    return 0 if all(figure.is_met for figure in figures) else 1
+    return report("faults", arguments.write, figures, took)
 
 
 if __name__ == "__main__":

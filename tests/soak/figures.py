@@ -3,7 +3,8 @@
 import datetime as dt
 import os
 import platform
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,27 @@ def figure_table(figures: Iterable[Figure]) -> str:
         for f in figures
     ]
     return table(("figure", "seen", "goal", ""), rows)
+
+
+def report(name: str, document: Path | None, figures: Sequence[Figure], *said: str) -> int:
+    """
+    Print what was seen below the machine's name, and put it into a document if one is given.
+
+    Args:
+        name: of the program; its place in the document.
+        document: which gets the figures, or None.
+        figures: for the table.
+        said: paragraphs above the table.
+
+    Returns:
+        The program's exit code: 1 when a goal isn't held.
+    """
+    tables = [figure_table(figures)] if figures else []
+    text = "\n\n".join((f"Machine: {describe_machine()}.", *said, *tables))
+    sys.stdout.write(f"\n{text}\n")
+    if document:
+        put_into(document, name, text)
+    return 0 if all(figure.is_met for figure in figures) else 1
 
 
 def describe_machine() -> str:

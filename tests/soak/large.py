@@ -15,7 +15,7 @@ from pathlib import Path
 import large_answers
 import large_hop
 import large_pictures
-from figures import Figure, describe_machine, figure_table, put_into
+from figures import Figure, report
 from soak_backend import running
 
 
@@ -31,17 +31,8 @@ def main() -> int:
         figures += large_pictures.judge(large_pictures.send_all(backend, counts))
         figures += large_answers.judge(backend)
     figures += large_hop.judge()
-    text = "\n\n".join(
-        (
-            f"Machine: {describe_machine()}.",
-            f"{time.monotonic() - started:.0f} s in all.",
-            figure_table(figures),
-        )
-    )
-    sys.stdout.write(f"{text}\n")
-    if arguments.write:
-        put_into(arguments.write, "large", text)
-    return 0 if all(figure.is_met for figure in figures) else 1
+    took = f"{time.monotonic() - started:.0f} s in all."
+    return report("large", arguments.write, figures, took)
 
 
 if __name__ == "__main__":

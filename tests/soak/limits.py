@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import zmq
-from figures import Figure, describe_machine, figure_table, put_into, zero
+from figures import Figure, report, zero
 from soak_backend import children_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "service"))
@@ -360,12 +360,8 @@ def main() -> int:
         *suspensions(chosen.stopped),
         *memory(chosen.every),
     ]
-    took = f"Machine: {describe_machine()}. {time.monotonic() - began:.0f} s in all."
-    text = f"{took}\n\n{figure_table(figures)}"
-    sys.stdout.write(f"{text}\n")
-    if chosen.write:
-        put_into(chosen.write, "limits", text)
-    return 0 if all(figure.is_met for figure in figures) else 1
+    took = f"{time.monotonic() - began:.0f} s in all."
+    return report("limits", chosen.write, figures, took)
 
 
 if __name__ == "__main__":

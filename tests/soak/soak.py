@@ -23,7 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from figures import Figure, describe_machine, figure_table, put_into, zero
+from figures import Figure, report, zero
 from malformed import send_malformed
 from soak_backend import Backend, running
 from soak_worker import expected_planes
@@ -474,17 +474,7 @@ def main() -> int:
             client.close()
     left = soak.backend.process.returncode
     figures.append(Figure("the broker's exit code at its end", str(left), "0", left == 0))
-    text = "\n\n".join(
-        (
-            f"Machine: {describe_machine()}.",
-            describe(soak),
-            figure_table(figures),
-        )
-    )
-    sys.stdout.write(f"\n{text}\n")
-    if arguments.write:
-        put_into(arguments.write, "soak", text)
-    return 0 if all(figure.is_met for figure in figures) else 1
+    return report("soak", arguments.write, figures, describe(soak))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import strangers_jobs
 import strangers_keys
 import strangers_reach
 import strangers_versions
-from figures import Figure, describe_machine, figure_table, put_into
+from figures import Figure, report
 
 BLOCKS = {
     **strangers_reach.BLOCKS,
@@ -57,17 +57,8 @@ def main() -> int:
                 sys.stderr.write(f"not met: {figure}\n")
         seconds[name] = time.monotonic() - started
     took = ", ".join(f"{name} {value:.0f}" for name, value in seconds.items())
-    text = "\n\n".join(
-        (
-            f"Machine: {describe_machine()}.",
-            f"Seed {arguments.seed}; {sum(seconds.values()):.0f} s in all ({took}).",
-            figure_table(figures),
-        )
-    )
-    sys.stdout.write(f"{text}\n")
-    if arguments.write:
-        put_into(arguments.write, "strangers", text)
-    return 0 if all(figure.is_met for figure in figures) else 1
+    said = f"Seed {arguments.seed}; {sum(seconds.values()):.0f} s in all ({took})."
+    return report("strangers", arguments.write, figures, said)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from zlib import crc32
 
-from figures import describe_machine, put_into, table
+from figures import report, table
 from soak_backend import Backend, running
 
 from smart_matte_link.client import Client
@@ -187,11 +187,7 @@ def main() -> int:
         transport.run()
         rows = [transport.run() for _ in range(arguments.repetitions)]
         by_socket = [relay_both_ways(transport.there) for _ in range(arguments.repetitions)]
-    text = f"Machine: {describe_machine()}.\n\n{describe(rows, by_socket)}"
-    sys.stdout.write(f"{text}\n")
-    if arguments.write:
-        put_into(arguments.write, "transport", text)
-    return 0
+    return report("transport", arguments.write, [], describe(rows, by_socket))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest import mock
 
-from figures import Figure, describe_machine, figure_table, put_into, zero
+from figures import Figure, report, zero
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "weights"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -161,12 +161,8 @@ def main() -> int:
                 *damage(folder, chosen.points, chosen.flips),
                 *kills(folder / "killed", chosen.kills),
             ]
-    took = f"Machine: {describe_machine()}. {time.monotonic() - began:.0f} s in all."
-    text = f"{took}\n\n{figure_table(figures)}"
-    sys.stdout.write(f"{text}\n")
-    if chosen.write:
-        put_into(chosen.write, "weights", text)
-    return 0 if all(figure.is_met for figure in figures) else 1
+    took = f"{time.monotonic() - began:.0f} s in all."
+    return report("weights", chosen.write, figures, took)
 
 
 if __name__ == "__main__":
