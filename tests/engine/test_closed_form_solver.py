@@ -13,7 +13,7 @@ from scipy.sparse.linalg import spsolve
 
 from smart_matte.engine.colour_prior import Prior
 from smart_matte.engine.models.closed_form_solver import Preconditioner, solve_closed_form
-from smart_matte.engine.models.matting_laplacian import System, build_system, lay_blocks
+from smart_matte.engine.models.matting_laplacian import EPSILON, System, build_system, lay_blocks
 from smart_matte.errors import Cancelled
 
 FloatArray = NDArray[np.float32]
@@ -84,13 +84,46 @@ def test_the_system_is_pymattings_also_at_the_borders(
     np.testing.assert_allclose(got, right_side, rtol=0, atol=1e-9)
 
 
-def test_the_operator_is_symmetric_and_constants_cost_nothing() -> None:
+def gray(height: int, width: int) -> FloatArray:
+    return np.repeat(noise(height, width)[..., :1], 3, axis=2)
+
+
+def black_and_white(height: int, width: int) -> FloatArray:
+    return gray(height, width).round()
+
+
+def sepia(height: int, width: int) -> FloatArray:
+    return gray(height, width) * np.float32([1, 0.8, 0.5])
+
+
+@pytest.mark.parametrize("make", [noise, smooth, gray, black_and_white, sepia])
+def test_the_operator_is_symmetric_and_constants_cost_nothing(
+    make: Callable[[int, int], FloatArray],
+) -> None:
     trimap = np.full((9, 14), 0.5, np.float32)  # all of L: borders and corners too
-    system = system_of(smooth(9, 14), trimap, 6, 512)
+    system = system_of(make(9, 14), trimap, 6, 512)
     matrix = dense(system, system.apply)
     np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=1e-9)
     np.testing.assert_allclose(matrix.sum(axis=1), 0, atol=1e-9)
     assert np.linalg.eigvalsh(matrix).min() > -1e-9
+
+
+@pytest.mark.parametrize("make", [gray, black_and_white])
+def test_a_gray_picture_has_the_laplacian_of_a_single_channel(
+    make: Callable[[int, int], FloatArray],
+) -> None:
+    image, trimap = make(9, 14), np.full((9, 14), 0.5, np.float32)
+    system = system_of(image, trimap, 6, 512)
+    wanted = np.zeros((9 * 14, 9 * 14))
+    places = np.arange(9 * 14).reshape(9, 14)
+    for window in np.lib.stride_tricks.sliding_window_view(places, (3, 3)).reshape(-1, 9):
+        levels = image[..., 0].ravel()[window].astype(np.float64)
+        levels -= levels.mean()
+        products = 3 * np.outer(levels, levels) / (3 * np.square(levels).sum() + EPSILON)
+        wanted[np.ix_(window, window)] += np.eye(9) - 1 / 9 - products
+    order = places_of(system, 14)
+    got = dense(system, system.apply)
+    np.testing.assert_allclose(got, wanted[np.ix_(order, order)], rtol=0, atol=1e-8)
 
 
 def test_colours_cost_next_to_nothing() -> None:
