@@ -95,6 +95,17 @@ def test_less_than_the_scale_that_was_asked_for_is_told() -> None:
     assert matter.matte(IMAGE, TRIMAP, ignore_progress).note == ""
 
 
+def test_a_scribble_too_thin_for_the_smaller_scale_still_says_what_is_foreground() -> None:
+    trimap = np.where(TRIMAP == 1, np.float32(0.5), TRIMAP)
+    row = TRIMAP.shape[0] // 2
+    trimap[row, (TRIMAP == 1)[row]] = 1
+    unknown_px = int((trimap == 0.5).sum())
+    matte = ClosedFormMatter(max_unknown_px=unknown_px // 9).matte(IMAGE, trimap, ignore_progress)
+    assert "solved at 33% of its size" in matte.note
+    assert np.abs(matte.alpha - ALPHA)[trimap == 0.5].mean() < 0.05
+    np.testing.assert_array_equal(matte.alpha[trimap != 0.5], trimap[trimap != 0.5])
+
+
 def test_a_coarse_tolerance_costs_precision_and_is_no_failure() -> None:
     exact = ClosedFormMatter(tolerance=1e-7).matte(IMAGE, TRIMAP, ignore_progress)
     coarse = ClosedFormMatter(tolerance=1e-2).matte(IMAGE, TRIMAP, ignore_progress)

@@ -1,4 +1,6 @@
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -304,6 +306,39 @@ def test_progress_rises_and_a_cancelled_job_leaves_torch_as_it_was() -> None:
     with pytest.raises(Cancelled):
         solve_closed_form(IMAGE, TRIMAP, cancel)
     assert torch.get_num_threads() == threads
+
+
+def test_jobs_side_by_side_leave_torch_with_the_threads_that_it_had() -> None:
+    begun, first_ended, seen = threading.Event(), threading.Event(), []
+
+    def outlast(_fraction: float) -> None:
+        begun.set()
+        assert first_ended.wait(30)
+        seen.append(torch.get_num_threads())
+
+    def solve_second() -> None:
+        solve_closed_form(IMAGE, TRIMAP, outlast)
+        seen.append(torch.get_num_threads())
+
+    def start_second(_fraction: float) -> None:
+        if not begun.is_set():
+            second.start()
+            assert begun.wait(30)
+
+    second = threading.Thread(target=solve_second)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        solve_closed_form(IMAGE, TRIMAP, start_second)
+        assert torch.get_num_threads() == 3
+        first_ended.set()
+        second.join()
+        assert set(seen[:-1]) == {1}
+        assert seen[-1] == torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_too_little_memory_is_said_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

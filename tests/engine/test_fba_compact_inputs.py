@@ -71,8 +71,10 @@ def test_the_solver_is_asked_for_less_and_its_note_is_handed_on(
             return Matte(trimap, note="it was hard.")
 
     monkeypatch.setattr(fba_compact_inputs, "ClosedFormMatter", Solver)
-    assert guess_matte(IMAGE, TRIMAP, ignore_progress).note == "it was hard."
-    assert asked == [{"most_scale": 0.5, "tolerance": 1e-3, "find_prior": prior_from_colours}]
+    assert guess_matte(IMAGE, TRIMAP, ignore_progress, place=0.1).note == "it was hard."
+    find_prior = asked[0].pop("find_prior")
+    assert asked == [{"most_scale": 0.5, "tolerance": 1e-3}]
+    assert (find_prior.func, find_prior.keywords) == (prior_from_colours, {"place": 0.1})
 
 
 def test_channels_are_those_of_fba_then_the_guess(guess: Guess) -> None:

@@ -107,6 +107,22 @@ def test_tiles_give_what_one_run_over_the_whole_picture_gives(
     assert tiles[2] >= np.prod([max(1, side // 20) for side in trimap.shape]) // 2
 
 
+def test_bands_of_the_far_view_give_what_the_whole_gives(
+    network: FbaCompact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, trimap = (
+        np.random.default_rng(2).random((1200, 20, 3), np.float32),
+        np.full((1200, 20), np.float32(0.5)),
+    )
+    trimap[::50, :5], trimap[::50, 15:] = 0, 1
+    matter = FbaCompactMatter(network)
+    whole = matter.matte(image, trimap, ignore_progress)
+    monkeypatch.setattr(fba_compact_matter, "BAND_PX", 128)
+    bands = matter.matte(image, trimap, ignore_progress)
+    for found, wanted in zip(planes_of(bands), planes_of(whole), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
 def test_the_random_network_corrects_what_is_compared(network: FbaCompact) -> None:
     image, trimap = SCENES["other sides"]
     guess = guess_matte(image, trimap, ignore_progress)

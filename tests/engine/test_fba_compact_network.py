@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from smart_matte.engine.models.fba_compact import (
     CHANNELS,
+    CONTEXT_REACH_PX,
     CONTEXT_SCALE,
     CONTEXT_WIDTHS,
     DETAIL_REACH_PX,
     GUESS,
     OUTPUTS,
+    STRIDE_PX,
     FbaCompact,
     build_fba_compact,
     fold_norms,
@@ -100,6 +102,21 @@ def test_detail_looks_no_further_than_it_says() -> None:
         touched = torch.nonzero(seen.grad.abs().sum(dim=(0, 1)))
         first, last = int(touched.min()) * scale, (int(touched.max()) + 1) * scale
         assert place - DETAIL_REACH_PX <= first < place < last <= place + DETAIL_REACH_PX
+
+
+def test_the_context_looks_no_further_than_it_says() -> None:
+    context = fold_norms(random_fba_compact()).context.double()
+    reach, place = CONTEXT_REACH_PX // CONTEXT_SCALE, 100
+    shrunken = torch.rand(1, CHANNELS, 2 * place, 4).double()
+    with torch.inference_mode():
+        before = context(shrunken)
+        for row in range(place, place + STRIDE_PX // CONTEXT_SCALE):
+            changed = shrunken.clone()
+            changed[:, :, row] += 1
+            difference = (context(changed) - before).abs().amax(dim=(0, 1, 3))
+            touched = torch.nonzero(difference)
+            assert row - reach <= int(touched.min()) < row - reach // 2
+            assert row + reach // 2 < int(touched.max()) <= row + reach
 
 
 def test_built_from_its_weights_it_answers_the_same(weights: dict[str, Tensor]) -> None:

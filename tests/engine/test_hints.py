@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from smart_matte.engine.hints import (
+    check_both_kinds,
     check_selection,
-    check_something_left,
     check_trimap,
     check_visible,
 )
@@ -43,9 +43,17 @@ def test_a_fully_transparent_picture_is_named() -> None:
 
 
 def test_a_trimap_of_background_alone_is_named() -> None:
-    check_something_left(SELECTION)
+    check_both_kinds(SELECTION)
     with pytest.raises(SelectionError, match="Nothing of the subject"):
-        check_something_left(np.zeros((4, 4), np.float32))
+        check_both_kinds(np.zeros((4, 4), np.float32))
+
+
+@pytest.mark.parametrize(("certain", "missing"), [(0, "subject"), (1, "background")])
+def test_a_trimap_with_one_certain_kind_is_named(certain: float, missing: str) -> None:
+    trimap = np.full((4, 4), 0.5, np.float32)
+    trimap[0] = certain
+    with pytest.raises(SelectionError, match=f"No part of the {missing} is certain"):
+        check_both_kinds(trimap)
 
 
 def test_everything_selected_is_fine_where_transparency_is_the_background() -> None:

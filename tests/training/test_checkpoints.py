@@ -1,5 +1,6 @@
 """What counts as a checkpoint, and what is read from it."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,19 @@ def test_a_checkpoint_without_figures_is_incomplete(fabric: Fabric, tmp_path: Pa
     assert state.step == 1
     assert keep(tmp_path, fabric, state, {"alpha": 0.4}) == complete
     assert read_figures(complete) == {"alpha": 0.4}
+
+
+def test_figures_that_are_cut_short_leave_the_checkpoint_incomplete(
+    fabric: Fabric, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_the_disk(path: Path, text: str, **_named: str) -> None:
+        path.write_bytes(text[:3].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fill_the_disk)
+    with pytest.raises(OSError, match="No space"):
+        keep(tmp_path, fabric, begun(fabric, 3.0), {"alpha": 0.5})
+    assert find_checkpoints(tmp_path) == []
 
 
 def test_checkpoints_come_oldest_first(fabric: Fabric, tmp_path: Path) -> None:

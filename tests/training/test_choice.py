@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from learnt import learnt_network, write_checkpoint
 from safetensors.torch import load_file
 
 from smart_matte.engine.models.fba_compact import CHANNELS, build_fba_compact
+from smart_matte.training.checkpoints import FIGURES
 from smart_matte.training.choice import WEIGHTS_NAME, export, write_best
 
 
@@ -35,6 +37,14 @@ def test_the_lowest_error_of_alpha_decides_and_no_other_figure(run_folder: Path)
     assert weights == run_folder / WEIGHTS_NAME
     (run_folder / "step-0000002" / "alphamatting.json").write_text('{"alpha": 0}')
     assert write_best(run_folder)[0] == best
+
+
+def test_a_figure_that_is_no_number_never_decides(run_folder: Path, tmp_path: Path) -> None:
+    for seed, alpha in enumerate(("NaN", "0.5", "0.4")):
+        source = run_folder / "step-0000001"
+        copytree(source, tmp_path / f"step-{seed:07}")
+        (tmp_path / f"step-{seed:07}" / FIGURES).write_text(f'{{"alpha": {alpha}}}')
+    assert write_best(tmp_path)[0] == tmp_path / "step-0000002"
 
 
 def test_what_is_shipped_answers_as_the_averaged_network_did(run_folder: Path) -> None:

@@ -66,6 +66,10 @@ def test_the_runs_that_come_with_the_program_are_read_and_say_something() -> Non
         ("[loop]\nsteps = true", "sets steps to True; give int"),
         ('[loop]\nlearning_rate = "high"', "sets learning_rate to 'high'; give float"),
         ("[loop]\nprecision = 32", "sets precision to 32; give str"),
+        (
+            '[loop]\nprecision = "16-mixed"',
+            "sets precision to '16-mixed'; give one of",
+        ),
         ("[loop]\nsteps = -1", r"sets steps to -1; give more than 0\."),
         ("[samples]\nshards = 0", "sets shards to 0; give more than 0"),
         ("[loop]\nlearning_rate = -1e-3", "sets learning_rate to -0.001; give more than 0"),

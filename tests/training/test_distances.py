@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from smart_matte.training.distances import squared_distance_to
+from smart_matte.training.distances import MOST_REACH_PX, squared_distance_to
 
 
-@pytest.mark.parametrize("reach_px", [1, 2, 7, 40])
+@pytest.mark.parametrize("reach_px", [1, 2, 7, 40, MOST_REACH_PX])
 def test_distances_equal_opencvs_up_to_the_reach(reach_px):
     random = np.random.default_rng(reach_px)
-    regions = random.random((3, 50, 37)) < np.array([0.3, 0.01, 0.002])[:, None, None]
+    shape = (3, 50 + 2 * reach_px, 37 + 2 * reach_px)
+    regions = random.random(shape) < np.array([0.3, 0.01, 0.0001])[:, None, None]
     found = squared_distance_to(torch.from_numpy(regions)[:, None], reach_px)
     for region, squares in zip(regions, found[:, 0].numpy(), strict=True):
         exact = cv2.distanceTransform(
@@ -34,7 +35,7 @@ def test_a_reach_beyond_the_picture_is_fine():
     assert squared_distance_to(region, 100)[0, 0, 2, 3] == 13
 
 
-@pytest.mark.parametrize("reach_px", [0, 181])
+@pytest.mark.parametrize("reach_px", [0, MOST_REACH_PX + 1])
 def test_a_reach_that_cannot_be_is_refused(reach_px):
     with pytest.raises(ValueError, match="reach_px"):
         squared_distance_to(torch.zeros((1, 1, 2, 2), dtype=torch.bool), reach_px)

@@ -14,6 +14,7 @@ from tiny_samples import TINY
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from smart_matte.errors import OptionError
 from smart_matte.training import loop
 from smart_matte.training.checkpoints import (
     OPTIMISER,
@@ -109,6 +110,16 @@ def test_ranks_share_a_batch_without_overlap(world: int) -> None:
     for batch, *parts in zip(whole, *shares, strict=True):
         assert {len(part) for part in parts} == {12 // world}
         assert sorted(sample for part in parts for sample in part) == sorted(batch)
+
+
+def test_processes_that_cannot_share_batches_evenly_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabric = on_the_cpu()
+    monkeypatch.setattr(Fabric, "world_size", 5)
+    config = TrainingConfig(TINY, replace(LOOP, batch=12))
+    with pytest.raises(OptionError, match="5 processes can't share batches of 12 evenly"):
+        train(config, ([], []), tmp_path, fabric, lambda *_: None)
 
 
 def test_a_run_that_stops_and_goes_on_ends_exactly_like_one_in_one_go(
@@ -241,9 +252,12 @@ def test_the_average_moves_towards_the_weights_by_its_decay(at_once: tuple[Path,
 
 def test_an_old_average_decays_as_configured() -> None:
     average = loop._decaying(0.9)
-    one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    assert average(one, zero, 2).item() == pytest.approx(3 / 12)
-    assert average(one, zero, torch.tensor(10_000)).item() == pytest.approx(0.9)
+    for updates, decay in ((2, 3 / 12), (torch.tensor(10_000), 0.9)):
+        averaged = [torch.ones(2, dtype=torch.float64), torch.ones(1, dtype=torch.int64)]
+        current = [torch.zeros(2, dtype=torch.float64), torch.full((1,), 7)]
+        average(averaged, current, updates)
+        assert averaged[0].tolist() == pytest.approx([decay, decay])
+        assert averaged[1].item() == 7
 
 
 def test_the_rate_rises_in_a_line_and_falls_as_a_cosine() -> None:

@@ -2,21 +2,23 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 from tiny_samples import TINY
 
 from smart_matte.engine.colour_prior import PLACE
 from smart_matte.engine.fba_compact_inputs import Guess
 from smart_matte.engine.fba_inputs import encode_inputs
 from smart_matte.engine.models.fba_compact import CHANNELS, GUESS
-from smart_matte.errors import PictureError
+from smart_matte.errors import OptionError, PictureError
 from smart_matte.training import shards as module
+from smart_matte.training.config import SampleConfig
 from smart_matte.training.shards import (
     LEAST_SHARE,
     TURNS,
@@ -99,25 +101,57 @@ class PoolOfThreads(ThreadPoolExecutor):
         super().__init__(workers)
 
 
+def mark(shard: Shard, config: SampleConfig) -> None:
+    """Write a file without samples that says what it was rendered from."""
+    save_file({"image": np.zeros(1)}, shard.path, {"origin": module._origin(shard, config)})
+
+
+@pytest.mark.parametrize(
+    "other", [{"seed": 9}, {"size_px": 128}, {"per_shard": 5}, {"foregrounds_per_shard": 3}]
+)
+def test_samples_of_another_run_are_refused(tmp_path: Path, other: dict[str, int]) -> None:
+    (shard, *_), _ = plan_shards(tmp_path, replace(TINY, **other))
+    mark(shard, replace(TINY, **other))
+    (same, *_), _ = plan_shards(tmp_path, TINY)
+    with pytest.raises(OptionError, match="holds samples that another run rendered"):
+        render_missing([same], tmp_path, TINY, 1)
+
+
+def test_samples_of_an_older_renderer_are_refused(
+    rendered: tuple[list[Shard], list[Shard]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert render_missing(rendered[0], tmp_path, TINY, 1) == 0
+    monkeypatch.setattr(module, "RENDERER", 2)
+    with pytest.raises(OptionError, match="--samples, or delete this one"):
+        render_missing(rendered[0], tmp_path, TINY, 1)
+
+
+def test_more_files_of_the_same_samples_are_no_other_run(tmp_path: Path) -> None:
+    (shard, *_), _ = plan_shards(tmp_path, TINY)
+    mark(shard, TINY)
+    assert render_missing([shard], tmp_path, replace(TINY, shards=1, held_back_shards=1), 1) == 0
+
+
 def test_what_is_rendered_already_is_not_rendered_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt, held_back = plan_shards(tmp_path / "samples", TINY)
     together = [*learnt, *held_back]
     together[1].path.parent.mkdir()
-    together[1].path.write_bytes(b"from before")
+    mark(together[1], TINY)
+    before = together[1].path.read_bytes()
     jobs = []
 
     def render(shard: Shard, photos: Path, config: object) -> None:
         jobs.append((shard, photos, config))
-        shard.path.write_bytes(b"new")
+        mark(shard, TINY)
 
     monkeypatch.setattr(module, "ProcessPoolExecutor", PoolOfThreads)
     monkeypatch.setattr(module, "render_shard", render)
     assert render_missing(together, tmp_path, TINY, 2) == len(together) - 1
     expected = [(shard, tmp_path, TINY) for shard in together if shard is not together[1]]
     assert sorted(jobs, key=str) == sorted(expected, key=str)
-    assert together[1].path.read_bytes() == b"from before"
+    assert together[1].path.read_bytes() == before
     monkeypatch.setattr(module, "ProcessPoolExecutor", None)
     assert render_missing(together, tmp_path, TINY, 2) == 0
 
@@ -153,7 +187,7 @@ def test_an_interrupted_file_leaves_nothing_of_its_name(
 ) -> None:
     shard = Shard(tmp_path / "samples-00000.safetensors", (1, 0, 0))
 
-    def stop_halfway(_arrays: object, path: Path) -> None:
+    def stop_halfway(_arrays: object, path: Path, _metadata: object) -> None:
         path.write_bytes(b"half of")
         raise KeyboardInterrupt
 

@@ -124,7 +124,7 @@ def test_nowhere_to_look_for_photos_is_told(tmp_path: Path) -> None:
     ("loop", "arguments", "sentence"),
     [
         ({"steps": -1}, (), "sets steps to -1; give more than 0"),
-        ({"precision": '"33-true"'}, (), r"Training can't begin: .*33-true"),
+        ({"precision": '"33-true"'}, (), "sets precision to '33-true'; give one of 32-true"),
         ({}, ("--accelerator", "abacus"), r"Training can't begin: .*abacus"),
         ({}, ("--devices", "none"), r"Training can't begin: .*devices.* int > 0"),
         ({}, ("--start-from", "."), r"“\.” is no checkpoint; name a folder that has weights"),

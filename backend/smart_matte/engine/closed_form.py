@@ -92,8 +92,10 @@ class ClosedFormMatter:
         averaged = cv2.resize(trimap, size, interpolation=cv2.INTER_AREA).round(5)
         is_known = (averaged == 0) | (averaged == 1)
         small_trimap = np.where(is_known, averaged, UNKNOWN).astype(np.float32)
-        if not _has_both_sides(small_trimap):  # a side too thin to be seen small
-            return self._solve(image, trimap, progress)
+        if not _has_both_sides(small_trimap):  # a side is too thin to be seen small
+            if np.count_nonzero(trimap == UNKNOWN) <= self._max_unknown_px:
+                return self._solve(image, trimap, progress)
+            small_trimap = _with_thin_sides(small_trimap, trimap)
         solved, note = self._solve(small, small_trimap, progress)
         if scale < self._most_scale:
             why = f"the unknown region is large, so alpha was solved at {scale:.0%} of its size."
@@ -129,6 +131,17 @@ class ClosedFormMatter:
             slow = "the solver did not converge, so fine detail may be off"
             note = f"{note} {slow} (residual {solution.residual:.0e}).".strip()
         return solution.alpha, note
+
+
+def _with_thin_sides(small_trimap: FloatArray, trimap: FloatArray) -> FloatArray:
+    """Make known what holds any known pixel, of one side alone; the rest of it is unknown."""
+    size = small_trimap.shape[::-1]
+    is_background, is_foreground = (
+        cv2.resize((trimap == side).astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        for side in (0, 1)
+    )
+    known: FloatArray = np.where(is_foreground, np.float32(1), np.float32(0))
+    return np.where(is_foreground != is_background, known, small_trimap)
 
 
 def _has_both_sides(trimap: FloatArray) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from smart_matte.engine.types import UNKNOWN, BoolArray, FloatArray
+from smart_matte.engine.types import UNKNOWN, FloatArray
 
 SAMPLES = 4000
 """Pixels of each side that are compared with; a quarter of them gives nearly the same."""
@@ -60,7 +60,8 @@ def prior_from_colours(image: FloatArray, trimap: FloatArray, place: float = PLA
     Of the NEIGHBOURS samples that are most alike, n_F are foreground and n_B background; with as
     many samples of either side, p = n_F / (n_F + n_B) is the probability that a pixel of this
     colour is foreground there. Its weight is WEIGHT (2 p - 1)^2 exp(-d^2 / 2 LIKENESS^2), with d
-    the distance to the NEAREST of them: nothing where both sides have the colour, or neither.
+    the root mean square distance to the NEAREST of them: nothing where both sides have the colour,
+    or neither.
 
     Args:
         image: sRGB-coded colour, float32 (H, W, 3), [0, 1].
@@ -77,31 +78,31 @@ def prior_from_colours(image: FloatArray, trimap: FloatArray, place: float = PLA
         only pixels like one of the sides get a weight is our own.
     """
     prior = Prior(np.zeros_like(trimap), np.zeros_like(trimap))
-    is_unknown = trimap == UNKNOWN
     random = np.random.default_rng(0)
-    sides = [_some(_features(image, trimap == side, place), random) for side in (0, 1)]
-    if min(map(len, sides)) < NEIGHBOURS or not is_unknown.any():
+    sides = [_some(np.flatnonzero(trimap == side), random) for side in (0, 1)]
+    unknown = np.flatnonzero(trimap == UNKNOWN)
+    if min(map(len, sides)) < NEIGHBOURS or not len(unknown):
         return prior
-    tree = cKDTree(np.concatenate(sides))
-    pixels = _features(image, is_unknown, place)
-    alpha, weight = (np.empty(len(pixels), np.float32) for _ in range(2))
-    for start in range(0, len(pixels), PIXELS_AT_A_TIME):
-        part = slice(start, start + PIXELS_AT_A_TIME)
-        alpha[part], weight[part] = _vote(tree, pixels[part], len(sides[0]))
-    prior.alpha[is_unknown], prior.weight[is_unknown] = alpha, weight
+    tree = cKDTree(np.concatenate([_features(image, side, place) for side in sides]))
+    alpha, weight = (plane.reshape(-1) for plane in prior)
+    for start in range(0, len(unknown), PIXELS_AT_A_TIME):
+        some = unknown[start : start + PIXELS_AT_A_TIME]
+        alpha[some], weight[some] = _vote(tree, _features(image, some, place), len(sides[0]))
     return prior
 
 
-def _features(image: FloatArray, is_wanted: BoolArray, place: float) -> FloatArray:
-    """Colour and place of the pixels that are wanted, (N, 5)."""
-    rows, columns = np.nonzero(is_wanted)
-    scale = place / np.hypot(*is_wanted.shape)
-    return np.column_stack([image[is_wanted], scale * rows, scale * columns]).astype(np.float32)
-
-
-def _some(pixels: FloatArray, random: np.random.Generator) -> FloatArray:
+def _some(pixels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
     count = min(len(pixels), SAMPLES)
     return pixels[random.choice(len(pixels), count, replace=False)]
+
+
+def _features(image: FloatArray, pixels: NDArray[np.int64], place: float) -> FloatArray:
+    """Colour and place of the pixels of these indices (N), in raster order; (N, 5)."""
+    height, width = image.shape[:2]
+    rows, columns = np.divmod(pixels, width)
+    scale = place / np.hypot(height, width)
+    colours = image.reshape(-1, 3)[pixels]
+    return np.column_stack([colours, scale * rows, scale * columns]).astype(np.float32)
 
 
 def _vote(

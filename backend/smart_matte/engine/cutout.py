@@ -10,7 +10,7 @@ import numpy as np
 from smart_matte.engine.arrays import foreground_in_own_depth, to_coverage, to_working
 from smart_matte.engine.edge_shift import shifted_edge
 from smart_matte.engine.foreground import decontaminated, estimate_foreground_multilevel
-from smart_matte.engine.hints import check_selection, check_something_left, check_visible
+from smart_matte.engine.hints import check_both_kinds, check_selection, check_visible
 from smart_matte.engine.matting import Matter
 from smart_matte.engine.options import NETWORK_SEGMENTERS, Options
 from smart_matte.engine.report import Fallback, Report
@@ -159,7 +159,7 @@ def compute_raw(
         )
         if working.alpha is not None:
             trimap[working.alpha == 0] = 0
-        check_something_left(trimap)
+        check_both_kinds(trimap)
         report.unknown_share = float((trimap == UNKNOWN).mean())
     with _stage("matting", report, progress):
         matte = engines.matter.matte(working.colour, trimap, progress)
@@ -171,7 +171,11 @@ def compute_raw(
     with _stage("foreground", report, progress):
         foreground = matte.foreground
         if foreground is None:
-            foreground = estimate_foreground_multilevel(working.colour, matte.alpha)
+            foreground = (
+                estimate_foreground_multilevel(working.colour, matte.alpha)
+                if report.unknown_share
+                else working.colour
+            )
     return RawCutout(working.colour, working.alpha, trimap, matte.alpha, foreground, report)
 
 

@@ -1,6 +1,7 @@
 """Our own matting network on a picture of any size: the guess, the far view, then tile by tile."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from smart_matte.engine.fba_inputs import pad_to_stride
 from smart_matte.engine.fusion import fuse_fba, restore_known
 from smart_matte.engine.matting import Matte
 from smart_matte.engine.models.fba_compact import (
+    CONTEXT_REACH_PX,
     CONTEXT_SCALE,
     DETAIL_REACH_PX,
     STRIDE_PX,
@@ -23,7 +25,10 @@ TILE_PX = 256
 MARGIN_PX = 64
 """Of what is known around the unknown region; colours are guessed from it."""
 
-GUESS_SHARE = 0.6
+BAND_PX = 2048
+"""Rows that the far view is computed for at a time: its features take 66 bytes a pixel."""
+
+GUESS_SHARE, CONTEXT_SHARE = 0.6, 0.15
 """Of the progress that is told."""
 
 Window = tuple[slice, slice]
@@ -69,41 +74,37 @@ class FbaCompactMatter:
             MemoryError: even the CPU has too little memory.
         """
         is_unknown = (trimap != 0) & (trimap != 1)
-        results = trimap.copy(), image.copy(), image.copy()
+        alpha, foreground, background = results = trimap.copy(), image.copy(), image.copy()
         if not is_unknown.any():
             return Matte(*results, tiles=0)
         progress("matting", 0.0)
-        rows, columns = within = _surroundings(is_unknown)
-        padded, padded_trimap = pad_to_stride(image[within], trimap[within], STRIDE_PX)
-        estimates, tiles, note = self._matte_region(padded, padded_trimap, progress)
-        size = slice(rows.stop - rows.start), slice(columns.stop - columns.start)
-        is_wanted = is_unknown[within]
-        for whole, estimate in zip(results, estimates, strict=True):
-            whole[within][is_wanted] = estimate[size][is_wanted]
-        return Matte(*restore_known(image, trimap, *results), tiles=tiles, note=note)
+        within = _surroundings(is_unknown)
+        tiles, note = self._matte_region(
+            *pad_to_stride(image[within], trimap[within], STRIDE_PX),
+            (alpha[within], foreground[within], background[within]),
+            progress,
+        )
+        return Matte(*results, tiles=tiles, note=note)
 
     def _matte_region(
-        self, image: FloatArray, trimap: FloatArray, progress: Progress
-    ) -> tuple[Estimates, int, str]:
-        """What counts in unknown pixels; how many tiles; the note."""
+        self, image: FloatArray, trimap: FloatArray, results: Estimates, progress: Progress
+    ) -> tuple[int, str]:
+        """Put alpha and colours into the unknown pixels of *results*; how many tiles, the note."""
 
         def tell_guess(stage: str, fraction: float) -> None:
             progress(stage, GUESS_SHARE * fraction)
 
         guess = guess_matte(image, trimap, tell_guess)
         channels = Channels(image, trimap, guess)
-        estimates, tiles, note = self._correct_where_memory_allows(
-            image, trimap, channels, progress
-        )
+        correct = partial(self._correct, image, trimap, channels, results, progress)
+        tiles, note = self._where_memory_allows(correct)
         progress("matting", 1.0)
-        return estimates, tiles, f"{guess.note} {note}".strip()
+        return tiles, f"{guess.note} {note}".strip()
 
-    def _correct_where_memory_allows(
-        self, image: FloatArray, trimap: FloatArray, channels: Channels, progress: Progress
-    ) -> tuple[Estimates, int, str]:
-        """Correct the guess on the device or, when that has too little memory, on the CPU."""
+    def _where_memory_allows(self, run: Callable[[], int]) -> tuple[int, str]:
+        """Run on the device or, when that has too little memory, again on the CPU; and the note."""
         try:
-            return (*self._correct(image, trimap, channels, progress), "")
+            return run(), ""
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -113,24 +114,52 @@ class FbaCompactMatter:
         self._context, self._detail = (
             network.moved_to("cpu") for network in (self._context, self._detail)
         )
-        estimates, tiles, _ = self._correct_where_memory_allows(image, trimap, channels, progress)
-        return estimates, tiles, note
+        tiles, _ = self._where_memory_allows(run)
+        return tiles, note
 
     def _correct(
-        self, image: FloatArray, trimap: FloatArray, channels: Channels, progress: Progress
-    ) -> tuple[Estimates, int]:
-        """The network's answer in unknown pixels, tile by tile, and how many tiles."""
-        estimates = np.zeros_like(trimap), np.zeros_like(image), np.zeros_like(image)
+        self,
+        image: FloatArray,
+        trimap: FloatArray,
+        channels: Channels,
+        results: Estimates,
+        progress: Progress,
+    ) -> int:
+        """Put the network's answer into unknown pixels, tile by tile; how many tiles."""
+        context = self._look_far(channels, trimap.shape, progress)
         is_unknown = (trimap != 0) & (trimap != 1)
-        context = self._context(_shrunken(channels, trimap.shape)[np.newaxis])
         tiles = list(_tiles(is_unknown))
+        begun = GUESS_SHARE + CONTEXT_SHARE
         for done, core in enumerate(tiles):
-            progress("matting", GUESS_SHARE + (1 - GUESS_SHARE) * done / len(tiles))
-            predicted = self._predict(channels, context, core, trimap.shape)
-            fused = fuse_fba(image[core], *predicted)
-            for whole, part in zip(estimates, fused, strict=True):
-                whole[core][is_unknown[core]] = part[is_unknown[core]]
-        return estimates, len(tiles)
+            progress("matting", begun + (1 - begun) * done / len(tiles))
+            fused = fuse_fba(image[core], *self._predict(channels, context, core, trimap.shape))
+            parts = restore_known(image[core], trimap[core], *fused)
+            for whole, part in zip(results, parts, strict=True):
+                inside = whole[core]  # without what was padded
+                size = slice(inside.shape[0]), slice(inside.shape[1])
+                is_wanted = is_unknown[core][size]
+                inside[is_wanted] = part[size][is_wanted]
+        return len(tiles)
+
+    def _look_far(
+        self, channels: Channels, shape: tuple[int, ...], progress: Progress
+    ) -> FloatArray:
+        """What the surroundings say, (1, features, H / CONTEXT_SCALE, W / CONTEXT_SCALE)."""
+        shrunken = _shrunken(channels, shape)[np.newaxis]
+        height = shrunken.shape[2]
+        band, reach = BAND_PX // CONTEXT_SCALE, CONTEXT_REACH_PX // CONTEXT_SCALE
+
+        def tell(top: int, fraction: float) -> None:
+            done = min(top + fraction * band, height) / height
+            progress("matting", GUESS_SHARE + CONTEXT_SHARE * done)
+
+        bands = []
+        for top in range(0, height, band):
+            first = max(0, top - reach)
+            seen = shrunken[:, :, first : top + band + reach]
+            context = self._context(seen, progress=partial(tell, top))
+            bands.append(context[:, :, top - first :][:, :, :band])
+        return np.concatenate(bands, axis=2)
 
     def _predict(
         self, channels: Channels, context: FloatArray, core: Window, shape: tuple[int, ...]

@@ -57,19 +57,27 @@ def check_visible(own_alpha: FloatArray | None) -> None:
         raise PictureError("The picture is fully transparent: there is nothing to cut out.")
 
 
-def check_something_left(trimap: FloatArray) -> None:
+def check_both_kinds(trimap: FloatArray) -> None:
     """
-    Refuse a trimap that is background alone.
+    Refuse a trimap that leaves a matting model nothing to compare with.
 
     Args:
-        trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground.
+        trimap: float32 (H, W); 0 background, 0.5 unknown, 1 foreground; made from a selection.
 
     Raises:
-        SelectionError: nothing else is in it.
+        SelectionError: nothing is certainly foreground, or nothing background.
     """
     if not trimap.any():
         raise SelectionError(
             "Nothing of the subject lies where the picture can be seen: select something that does."
+        )
+    if not (trimap == 1).any():
+        raise SelectionError(
+            "No part of the subject is certain: select more of its inside, or paint a trimap."
+        )
+    if not (trimap == 0).any():
+        raise SelectionError(
+            "No part of the background is certain: leave more of it outside of the selection."
         )
 
 

@@ -41,8 +41,8 @@ class Options:
             the drawn line the edge is looked for.
         inner_radius_px: how far inside the found edge stays unknown, in pixels; None is
             0.8 % of the diagonal.
-        low_probability: below it a pixel is background, (0, 1); for trimap "probability".
-        high_probability: above it a pixel is foreground, (0, 1); for trimap "probability".
+        low_probability: below it a pixel is background, [0, 1]; for trimap "probability".
+        high_probability: above it a pixel is foreground, [0, 1]; for trimap "probability".
         holes: whether background-coloured places inside the subject, where they go on outside,
             become unknown.
         decontaminate: how much of the background's colour is taken out of the foreground,

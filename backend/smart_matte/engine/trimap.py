@@ -40,7 +40,7 @@ HOLE_BLUR = 0.001
 HOLE_MARGIN = 0.004
 
 SELECTED = 0.5
-"""Half covered is inside."""
+"""More than half covered is inside."""
 
 SOLID = 0.99
 """A feathered selection's grey begins below this (8-bit 253), and ends above 1 - SOLID."""
@@ -71,7 +71,8 @@ def build_trimap(
         use_colours: whether GrabCut may move the edge; without it the line itself gets the band.
 
     Returns:
-        float32 (H, W); 0 background, 0.5 unknown, 1 foreground, with some of each certain kind.
+        float32 (H, W); 0 background, 0.5 unknown, 1 foreground; either of the certain ones may be
+        missing.
 
     Raises:
         SelectionError: no selection and no probability.

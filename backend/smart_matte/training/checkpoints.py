@@ -42,7 +42,9 @@ def keep(folder: Path, fabric: Fabric, state: State, figures: dict[str, float]) 
     fabric.save(place / OPTIMISER, {"optimiser": state.optimiser.state_dict()})
     if fabric.is_global_zero:
         save_file(_tensors(state), place / WEIGHTS)
-        (place / FIGURES).write_text(f"{json.dumps(figures, indent=2)}\n", encoding="utf-8")
+        partial = place / f"{FIGURES}.partial"
+        partial.write_text(f"{json.dumps(figures, indent=2)}\n", encoding="utf-8")
+        partial.replace(place / FIGURES)
     return place
 
 

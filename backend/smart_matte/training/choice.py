@@ -1,5 +1,6 @@
 """Which checkpoint becomes the weights: the best on held-back samples, and on nothing else."""
 
+import math
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -21,10 +22,16 @@ def write_best(folder: Path) -> tuple[Path, Path]:
     Returns:
         The checkpoint's folder, and the file.
     """
-    best = min(find_checkpoints(folder), key=lambda path: read_figures(path)[DECIDING])
+    best = min(find_checkpoints(folder), key=_error)
     weights = folder / WEIGHTS_NAME
     export(read_averaged(best), weights)
     return best, weights
+
+
+def _error(checkpoint: Path) -> float:
+    """The figure that decides; what isn't a number is the worst."""
+    error = read_figures(checkpoint)[DECIDING]
+    return math.inf if math.isnan(error) else error
 
 
 def export(state_dict: dict[str, Tensor], path: Path) -> None:

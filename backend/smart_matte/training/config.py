@@ -13,6 +13,9 @@ from smart_matte.training.losses import ALPHA_WEIGHT, COLOUR_WEIGHT
 LEAST_SIZE_PX = 32
 """Side of a sample: the losses' pyramid needs more than 16."""
 
+PRECISIONS = ("32-true", "bf16-mixed")
+"""Not "16-mixed": it scales its losses by what checkpoints don't hold."""
+
 Section = TypeVar("Section")
 
 
@@ -53,7 +56,7 @@ class LoopConfig:
         weight_decay: of AdamW.
         clip_norm: longest gradient.
         average_decay: of the moving average of the weights, per step.
-        precision: as Lightning Fabric names it, such as "32-true", "bf16-mixed", "16-mixed".
+        precision: one of PRECISIONS, as Lightning Fabric names them.
         checkpoint_steps: after how many steps each a checkpoint is written and measured.
         seed: of the order, the flips and the first weights.
     """
@@ -141,7 +144,11 @@ def _section(kind: type[Section], table: Any, path: Path) -> Section:  # noqa: A
 
 def _check(config: TrainingConfig, path: Path) -> None:
     """Make sure that values fit the network and one another."""
-    size_px, batch = config.samples.size_px, config.loop.batch
+    size_px, batch, precision = config.samples.size_px, config.loop.batch, config.loop.precision
+    if precision not in PRECISIONS:
+        raise OptionError(
+            f"{path} sets precision to {precision!r}; give one of {', '.join(PRECISIONS)}."
+        )
     if size_px % STRIDE_PX or size_px < LEAST_SIZE_PX:
         raise OptionError(
             f"{path} sets size_px to {size_px}; give a multiple of {STRIDE_PX}, at least"

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-MOST_REACH_PX = 180
-"""Squares of what is larger don't fit 16 bits."""
+MOST_REACH_PX = 127
+"""Two squares, a row's and a column's, of what is larger don't fit 16 bits together."""
 
 
 def squared_distance_to(region: Tensor, reach_px: int) -> Tensor:

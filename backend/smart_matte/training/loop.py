@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Sampler
 
 from smart_matte.engine.models.fba_compact import FbaCompact
+from smart_matte.errors import OptionError
 from smart_matte.training.checkpoints import State, keep, read_averaged, resume
 from smart_matte.training.config import LoopConfig, TrainingConfig
 from smart_matte.training.losses import Prediction, Truth, compute_losses, soft_clamp
@@ -87,6 +88,11 @@ def train(
         start_from: another run's checkpoint, whose weights to begin with; None begins anew.
         most_steps: stop, with a checkpoint, after so many of them; None goes to the end.
     """
+    if config.loop.batch % fabric.world_size:
+        raise OptionError(
+            f"{fabric.world_size} processes can't share batches of {config.loop.batch} evenly; set"
+            " batch to a multiple."
+        )
     model, state = _set_up(config.loop, fabric, start_from)
     resume(folder, fabric, state)
     held_back = SampleFiles(shards[1], config.samples.per_shard)
@@ -114,7 +120,7 @@ def _set_up(config: LoopConfig, fabric: Fabric, start_from: Path | None) -> tupl
     if start_from is not None:
         network.load_state_dict(read_averaged(start_from))
     network = network.to(memory_format=torch.channels_last)
-    average = AveragedModel(network, avg_fn=_decaying(config.average_decay), use_buffers=True)
+    average = AveragedModel(network, multi_avg_fn=_decaying(config.average_decay), use_buffers=True)
     model, optimiser = fabric.setup(
         network,
         torch.optim.AdamW(
@@ -155,12 +161,13 @@ def _learn(
     state.optimiser.zero_grad(set_to_none=True)
     outputs = model(channels.contiguous(memory_format=torch.channels_last))
     losses = compute_losses(_prediction(outputs), truth)
-    fabric.backward(losses.weighted(asdict(config.losses)))
+    minimised = losses.weighted(asdict(config.losses))
+    fabric.backward(minimised)
     fabric.clip_gradients(model, state.optimiser, max_norm=config.loop.clip_norm)
     state.optimiser.step()
     state.average.update_parameters(state.network)
     state.step += 1
-    return losses.as_dict()
+    return {**losses.as_dict(), "minimised": minimised.item()}
 
 
 def _prediction(outputs: Tensor) -> Prediction:
@@ -200,11 +207,20 @@ def _set_rate(optimiser: torch.optim.Optimizer, config: LoopConfig, step: int) -
         group["lr"] = config.learning_rate * rising * falling
 
 
-def _decaying(most: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def _decaying(
+    most: float,
+) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
     """The moving average, which forgets its beginning sooner while it is young."""
 
-    def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-        decay = min(most, (1 + float(updates)) / (10 + float(updates)))
-        return averaged + (1 - decay) * (current - averaged)
+    def average(
+        averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int
+    ) -> None:
+        age = float(updates)
+        decay = min(most, (1 + age) / (10 + age))
+        for old, new in zip(averaged, current, strict=True):
+            if old.is_floating_point():
+                old.lerp_(new, 1 - decay)
+            else:  # how many batches the normalisation has seen
+                old.copy_(new)
 
     return average

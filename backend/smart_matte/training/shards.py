@@ -1,9 +1,10 @@
 """Samples on disk: rendered once, guess and all, and read in any order."""
 
+import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor
 from smart_matte.engine.colour_prior import PLACE
 from smart_matte.engine.fba_compact_inputs import Channels, Guess, guess_matte
 from smart_matte.engine.types import UNKNOWN, FloatArray, U8Array, ignore_progress
+from smart_matte.errors import OptionError
 from smart_matte.training.config import SampleConfig
 from smart_matte.training.foregrounds import render_foreground
 from smart_matte.training.losses import Truth
@@ -47,6 +49,9 @@ LEAST_SHARE = 0.25
 Of the diagonal of the picture that a sample is a part of. The prior's places count by that
 diagonal: 256 px are far in a picture of 300, and near in one of 1000.
 """
+
+RENDERER = 1
+"""To be raised when the same seed renders other samples, or they are guessed otherwise."""
 
 WHITE = 255
 
@@ -87,8 +92,17 @@ def render_missing(
 
     Returns:
         How many that were.
+
+    Raises:
+        OptionError: a file that is there was rendered from something else.
     """
     missing = [shard for shard in shards if not shard.path.exists()]
+    for shard in shards:
+        if shard.path.exists() and _read_origin(shard.path) != _origin(shard, config):
+            raise OptionError(
+                f"{shard.path} holds samples that another run rendered: name another folder with"
+                " --samples, or delete this one."
+            )
     if not missing:
         return 0
     missing[0].path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +118,18 @@ def render_missing(
             pool.shutdown(cancel_futures=True)
             raise
     return len(missing)
+
+
+def _origin(shard: Shard, config: SampleConfig) -> str:
+    """All that a file of samples is made from but the photographs."""
+    made_from = asdict(config) | {"seed": shard.seed, "renderer": RENDERER}
+    of_a_folder = {"shards", "held_back_shards"}
+    return json.dumps({name: made_from[name] for name in sorted(made_from.keys() - of_a_folder)})
+
+
+def _read_origin(path: Path) -> str:
+    with safe_open(path, framework="np") as file:
+        return str((file.metadata() or {}).get("origin"))
 
 
 def _keep_numba_to_one_thread() -> None:
@@ -132,7 +158,11 @@ def render_shard(shard: Shard, photos: Path, config: SampleConfig) -> None:
     kept = Samples(*(part[chosen] for part in samples))
     arrays = _arrays(kept, [guesses[index] for index in chosen])
     partial = shard.path.with_suffix(f".{os.getpid()}.partial")
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
+    save_file(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+        partial,
+        {"origin": _origin(shard, config)},
+    )
     partial.replace(shard.path)
 
 

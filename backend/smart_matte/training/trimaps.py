@@ -57,15 +57,14 @@ def draw_trimaps(alpha: Tensor, random: np.random.Generator, noise: torch.Genera
     Where full or empty pixels exist, some are known.
 
     Args:
-        alpha: float32 (N, 1, H, W), [0, 1].
+        alpha: float32 (N, 1, S, S), [0, 1].
         random: for the parameters.
         noise: for the wobble, on the device of *alpha*.
 
     Returns:
-        float32 (N, 1, H, W); 0 background, 0.5 unknown, 1 foreground.
+        float32 (N, 1, S, S); 0 background, 0.5 unknown, 1 foreground.
     """
-    count, _, height, width = alpha.shape
-    side_px = min(height, width)
+    count, _, side_px, _ = alpha.shape
     threshold = column(np.where(random.random(count) < SHARE_THIN, THIN, THICK), alpha)
     is_foreground, is_background = alpha >= 1 - threshold, alpha <= threshold
     kind = random.random(count)

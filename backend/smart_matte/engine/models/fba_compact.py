@@ -37,6 +37,13 @@ takes of the context, enlarged, is one pixel of half size more; on to a multiple
 """
 
 
+CONTEXT_REACH_PX = 336
+"""
+How far ``Context`` looks: its filters reach 79 pixels of the shrunken picture, of four each; on to
+a multiple of the stride.
+"""
+
+
 class FbaCompact(nn.Module):
     """
     Corrects a guess at alpha, foreground and background: ours, much smaller than FBA's network.
