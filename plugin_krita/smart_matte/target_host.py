@@ -88,7 +88,7 @@ class Target:
             "trimap": self._put_trimap,
         }[output]
         undo_steps = yield from put(answer)
-        if self._trimap is not None and output != "trimap":
+        if self._trimap is not None:
             self._trimap.setVisible(False)  # it would cover the result
         self._document.setModified(True)
         return undo_steps

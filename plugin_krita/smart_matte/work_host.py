@@ -50,6 +50,8 @@ def cut_out(
         LinkError: the backend can't be reached, or refuses.
     """
     subject = chosen_subject()
+    if subject.trimap is not None and output == "trimap":
+        output = "layer"  # who has painted a trimap wants the result now
     check_can_hold(subject, output)
     picture = yield from read_picture(subject)
     target = Target(subject, picture)

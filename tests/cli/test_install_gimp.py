@@ -305,11 +305,16 @@ def test_a_development_install_links_to_the_sources_and_can_be_replaced_and_remo
     assert (SOURCE / "smart-matte.py").exists()
 
 
-def test_a_folder_can_be_named_and_need_not_exist(home: Path) -> None:
-    run("--folder", str(home / "new" / "3.0"))
-    assert plug_in(home / "new" / "3.0").is_dir()
-    run("--uninstall", "--folder", str(home / "new" / "3.0"))
-    assert not plug_in(home / "new" / "3.0").exists()
+def test_a_folder_can_be_named_and_has_to_be_there(home: Path) -> None:
+    folder = home / "new" / "3.0"
+    with pytest.raises(OptionError, match=r"There is no folder “.*3\.0”: name the editor's own"):
+        run("--folder", str(folder))
+    assert not folder.parent.exists()
+    folder.mkdir(parents=True)
+    run("--folder", str(folder))
+    assert plug_in(folder).is_dir()
+    run("--uninstall", "--folder", str(folder))
+    assert not plug_in(folder).exists()
 
 
 def test_a_gimp_that_was_never_started_sets_up_its_own_folder_first(home: Path) -> None:

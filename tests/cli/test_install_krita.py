@@ -111,6 +111,7 @@ def test_a_flatpak_and_a_snap_get_their_own(home: Path) -> None:
 
 
 def test_with_a_named_folder_no_settings_are_touched(home: Path) -> None:
+    (home / "resources").mkdir()
     output = run("--folder", str(home / "resources")).output
     assert (home / "resources" / "pykrita" / "smart_matte.desktop").is_file()
     assert not kritarc(home).exists()

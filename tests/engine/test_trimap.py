@@ -11,6 +11,7 @@ from smart_matte.engine.trimap import (
     radii_px,
     trimap_from_probability,
 )
+from smart_matte.engine.types import FloatArray
 from smart_matte.errors import SelectionError
 
 SCALE = 4
@@ -171,6 +172,41 @@ def test_a_selection_with_a_trimaps_three_values_is_taken_as_it_is(grey: float) 
     trimap = build_trimap(IMAGE, drawn, None, OPTIONS)
     np.testing.assert_array_equal(trimap == 0.5, drawn == np.float32(grey))
     np.testing.assert_array_equal(trimap == 1, drawn == 1)
+
+
+def repainted(kind: str) -> FloatArray:
+    """A trimap as picture editors give it back, 8-bit."""
+    drawn = np.zeros((*SHAPE, 3), np.uint8)
+    drawn[123:357, 165:477], drawn[183:301, 243:397] = 128, 255
+    if kind == "a soft brush":
+        cv2.line(drawn, (150, 130), (470, 350), (128, 128, 128), 9, cv2.LINE_AA)
+        cv2.circle(drawn, (320, 240), 40, (255, 255, 255), -1, cv2.LINE_AA)
+    if kind == "JPEG":
+        drawn = cv2.imdecode(cv2.imencode(".jpg", drawn)[1], cv2.IMREAD_COLOR)
+    if kind == "made smaller":
+        drawn = cv2.resize(drawn, None, fx=0.37, fy=0.37, interpolation=cv2.INTER_AREA)
+        drawn = cv2.resize(drawn, SHAPE[::-1], interpolation=cv2.INTER_LINEAR)
+    return (drawn[..., 0] / 255).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["a soft brush", "JPEG", "made smaller"])
+def test_a_trimap_is_known_again_after_a_soft_brush_or_jpeg(kind: str) -> None:
+    drawn = repainted(kind)
+    assert len(np.unique(drawn)) > 3
+    assert is_trimap(drawn)
+    trimap = build_trimap(IMAGE, drawn, None, OPTIONS)
+    for value, (first, last) in {0: (0, 0.2), 0.5: (0.3, 0.7), 1: (0.8, 1)}.items():
+        assert (trimap[(drawn >= first) & (drawn <= last)] == value).all()
+
+
+@pytest.mark.parametrize("feather_px", [0.5, 1, 4, 20, 60])
+@pytest.mark.parametrize("shape", ["disc", "rectangle"])
+def test_a_feathered_selection_is_no_trimap(feather_px: float, shape: str) -> None:
+    drawn = ALPHA > 0.5
+    if shape == "rectangle":
+        drawn = np.zeros(SHAPE, bool)
+        drawn[120:360, 160:480] = True
+    assert not is_trimap(cv2.GaussianBlur(drawn.astype(np.float32), (0, 0), feather_px))
 
 
 def test_none_and_grey_alone_are_a_selection_at_half_strength() -> None:

@@ -73,7 +73,8 @@ class Outcome:
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option(
     "--class", "classes", multiple=True, metavar="NAME",
-    help="What the subject is (person, cat, dog, …); repeat it for several.",
+    help="What the subject is, for a segmentation network: person, cat, dog, horse, bird, …;"
+    " repeat it for several.",
 )  # fmt: skip
 @click.option(
     "--recipe", type=click.Choice(tuple(RECIPES)),
@@ -250,7 +251,9 @@ def _tell(outcome: Outcome, console: Console, *, is_alone: bool) -> None:
         )
     elif outcome.results is not None:
         report = outcome.results.report
-        console.print(f"{outcome.job.label}: {report.summary() if is_alone else report.facts()}")
+        console.print(f"{outcome.job.label}: {report.facts()}")
+        for remark in report.remarks() if is_alone else ():
+            console.print(f"  {remark}")
         for note in outcome.results.notes:
             console.print(f"{outcome.job.label}: {note}")
 

@@ -56,7 +56,7 @@ def demo_command(*, output: Path, overwrite: bool) -> None:
             max_megapixels=MAX_MEGAPIXELS,
             progress=ignore_progress,
         )
-        click.echo(f"{name}: {results.report.summary()}")
+        click.echo(f"{name}: {results.report.facts()}")
         click.echo(f"{name}: look at {results.files['preview']}")
     click.echo(f"All pictures are in {output.resolve()}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from smart_matte.errors import OptionError, SelectionError
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 """What is taken from a folder; a picture named by itself may be called anything."""
 
 RESULT_SUFFIXES = ("_alpha", "_foreground", "_cutout", "_trimap", "_preview")

@@ -68,7 +68,7 @@ def install_gimp(*, uninstall: bool, dev: bool, folder: Path | None, archive: Pa
         _pack(lambda root, facts: folders.fill(source, root / source.name, facts), archive)
         click.echo("Unpack it into GIMP's folder “plug-ins”.")
         return
-    found = [Place(folder.absolute())] if folder else _gimp_places(start=not uninstall)
+    found = _named(folder) if folder else _gimp_places(start=not uninstall)
     targets = {place: place.folder / "plug-ins" / source.name for place in found}
     if uninstall:
         _say_removed([target for target in targets.values() if folders.remove(target)])
@@ -101,7 +101,7 @@ def install_krita(*, uninstall: bool, dev: bool, folder: Path | None, archive: P
         _pack(lambda root, facts: _fill_krita(source, root, facts), archive)
         click.echo("In Krita: Tools > Scripts > Import Python Plugin from File.")
         return
-    found = [Place(folder.absolute())] if folder else places.krita_places(Path.home(), os.environ)
+    found = _named(folder) if folder else places.krita_places(Path.home(), os.environ)
     if uninstall:
         _say_removed([path for place in found for path in _remove_krita(place)])
         return
@@ -115,6 +115,21 @@ def install_krita(*, uninstall: bool, dev: bool, folder: Path | None, archive: P
     elif places.is_krita_running():
         click.echo("Krita is running: quit it and run this again, or it may not be enabled.")
     click.echo("Restart Krita, and choose Settings > Dockers > Smart Matte.")
+
+
+def _named(folder: Path) -> list[Place]:
+    """
+    The folder that the user names.
+
+    Raises:
+        OptionError: it isn't there; one that is made up would never be looked into.
+    """
+    if not folder.is_dir():
+        raise OptionError(
+            f"There is no folder “{folder}”: name the editor's own, and start the editor once if it"
+            " has none."
+        )
+    return [Place(folder.absolute())]
 
 
 def _gimp_places(*, start: bool) -> list[Place]:

@@ -45,6 +45,15 @@ SELECTED = 0.5
 SOLID = 0.99
 """A feathered selection's grey begins below this (8-bit 253), and ends above 1 - SOLID."""
 
+LEVEL_OFF = 0.05
+"""How far a trimap's levels may be off: 12 of 255."""
+
+GREY_SHARE = 0.5
+"""Of what is between in a trimap; of a feathered selection a tenth is as near to the middle."""
+
+TRIMAP_LEVELS = (64 / 255, 192 / 255)
+"""Below the first is background, from the second on foreground, as in the editors."""
+
 
 def build_trimap(
     image: FloatArray,
@@ -79,8 +88,8 @@ def build_trimap(
     """
     if selection is not None and is_trimap(selection):
         trimap = np.full(selection.shape, UNKNOWN, np.float32)
-        trimap[selection <= 1 - SOLID] = 0
-        trimap[selection >= SOLID] = 1
+        trimap[selection < TRIMAP_LEVELS[0]] = 0
+        trimap[selection >= TRIMAP_LEVELS[1]] = 1
         return trimap
     if options.trimap == "probability" and probability is not None:
         trimap = trimap_from_probability(probability, selection, options)
@@ -96,17 +105,20 @@ def build_trimap(
 
 def is_trimap(selection: FloatArray) -> bool:
     """
-    Whether a selection holds all of a trimap's three values, none, all and middle grey, only.
+    Whether a selection is a trimap: none, all, and of what is between most is middle grey.
 
-    None and grey alone may as well be a selection at half strength.
+    Between those three a soft brush leaves a rim, and JPEG moves all of them a little. A feathered
+    selection has every level between, as many of one as of another. None and grey alone may as
+    well be a selection at half strength.
 
     Args:
-        selection: float32 (H, W), [0, 1]; 8-bit 127, 128 and 16-bit middles all count as grey.
+        selection: float32 (H, W), [0, 1].
     """
-    is_zero, is_one = selection == 0, selection == 1
-    is_grey = np.abs(selection - UNKNOWN) < 0.01  # noqa: PLR2004  (127/255 and 128/255)
-    has_all = is_zero.any() and is_one.any() and is_grey.any()
-    return bool(has_all and (is_zero | is_one | is_grey).all())
+    is_zero, is_one = selection <= LEVEL_OFF, selection >= 1 - LEVEL_OFF
+    grey_px = np.count_nonzero(np.abs(selection - UNKNOWN) <= LEVEL_OFF)
+    between_px = np.count_nonzero(~(is_zero | is_one))
+    has_sides = bool(is_zero.any() and is_one.any())
+    return has_sides and bool(grey_px and grey_px >= GREY_SHARE * between_px)
 
 
 def trimap_from_probability(

@@ -168,7 +168,7 @@ ADVANCED = (
     Switch(
         "holes",
         N_("Look into holes"),
-        N_("Whether background seen through loops of hair is looked for"),
+        N_("Whether gaps between hairs or leaves that go on outside are looked for"),
         default=True,
     ),
 )
