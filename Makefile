@@ -8,7 +8,7 @@
 # make bench-closed-form   our solver beside pymatting's
 # make bench-matters   how long our models take beside pymatting's
 # make messages   bring the plug-ins' translations up to date with the sources
-# make clean   forget the environment
+# make clean   delete the environment, build/ with all results of evaluations and runs, and demo/
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin

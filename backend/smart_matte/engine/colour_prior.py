@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -109,7 +110,8 @@ def _vote(
     samples: cKDTree, pixels: FloatArray, background_count: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Prior alpha and weight of pixels (N, 5); the background's samples come first."""
-    distances, nearest = samples.query(pixels, NEIGHBOURS)
+    threads = max(1, cv2.getNumThreads())  # one where others already keep every core busy
+    distances, nearest = samples.query(pixels, NEIGHBOURS, workers=threads)
     is_foreground = nearest >= background_count
     votes = np.where(is_foreground, 1 / (samples.n - background_count), 1 / background_count)
     alpha = (votes * is_foreground).sum(axis=1) / votes.sum(axis=1)
