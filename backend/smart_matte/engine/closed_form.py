@@ -1,7 +1,6 @@
 """Closed-form matting: no weights, no network, the matting Laplacian solved."""
 
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from smart_matte.engine.guided_upsampling import upsample_guided
 from smart_matte.engine.matting import Matte
 from smart_matte.engine.types import UNKNOWN, FloatArray, Progress
+from smart_matte.engine.windows import window_around
 
 MAX_UNKNOWN_PX = 1_500_000
 """
@@ -68,7 +68,7 @@ class ClosedFormMatter:
         unknown_px = int(np.count_nonzero(is_unknown))
         if unknown_px == 0:
             return Matte(alpha)
-        rows, columns = _bounds(is_unknown)
+        rows, columns = window_around(is_unknown, MARGIN_PX)
         region, region_trimap = image[rows, columns], trimap[rows, columns]
         scale = min(self._most_scale, float(np.sqrt(self._max_unknown_px / unknown_px)))
         if not _has_both_sides(region_trimap):  # what lies among one kind only is of that kind
@@ -146,12 +146,3 @@ def _with_thin_sides(small_trimap: FloatArray, trimap: FloatArray) -> FloatArray
 
 def _has_both_sides(trimap: FloatArray) -> bool:
     return bool((trimap == 0).any() and (trimap == 1).any())
-
-
-def _bounds(is_unknown: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[slice, slice]:
-    """The rows and columns that hold the unknown region and MARGIN_PX around it."""
-    rows, columns = np.flatnonzero(is_unknown.any(axis=1)), np.flatnonzero(is_unknown.any(axis=0))
-    return (
-        slice(max(0, rows[0] - MARGIN_PX), rows[-1] + MARGIN_PX + 1),
-        slice(max(0, columns[0] - MARGIN_PX), columns[-1] + MARGIN_PX + 1),
-    )

@@ -18,6 +18,7 @@ from smart_matte.engine.models.fba_compact import (
 )
 from smart_matte.engine.runtime import TOO_LITTLE_MEMORY, Network, is_out_of_memory
 from smart_matte.engine.types import AnyArray, BoolArray, FloatArray, Progress
+from smart_matte.engine.windows import Window, window_around
 
 TILE_PX = 256
 """Side of the tiles: larger ones hold more that is known, smaller ones are mostly surroundings."""
@@ -30,9 +31,6 @@ BAND_PX = 2048
 
 GUESS_SHARE, CONTEXT_SHARE = 0.6, 0.15
 """Of the progress that is told."""
-
-Window = tuple[slice, slice]
-"""Rows and columns of the picture."""
 
 Estimates = tuple[FloatArray, FloatArray, FloatArray]
 """Alpha (H, W), foreground and background (H, W, 3)."""
@@ -78,7 +76,7 @@ class FbaCompactMatter:
         if not is_unknown.any():
             return Matte(*results, tiles=0)
         progress("matting", 0.0)
-        within = _surroundings(is_unknown)
+        within = window_around(is_unknown, MARGIN_PX)
         tiles, note = self._matte_region(
             *pad_to_stride(image[within], trimap[within], STRIDE_PX),
             (alpha[within], foreground[within], background[within]),
@@ -182,18 +180,6 @@ class FbaCompactMatter:
         alpha, *colours = np.split(output[:, *inner].transpose(1, 2, 0), (1, 4), axis=-1)
         foreground, background = colours
         return alpha[..., 0].clip(0, 1), foreground.clip(0, 1), background.clip(0, 1)
-
-
-def _surroundings(is_unknown: BoolArray) -> Window:
-    """The rows and columns that hold the unknown pixels and MARGIN_PX around them."""
-    rows, columns = (
-        slice(max(0, int(held[0]) - MARGIN_PX), min(side, int(held[-1]) + MARGIN_PX + 1))
-        for side, held in (
-            (side, np.flatnonzero(is_unknown.any(axis=1 - axis)))
-            for axis, side in enumerate(is_unknown.shape)
-        )
-    )
-    return rows, columns
 
 
 def _shrunken(channels: Channels, shape: tuple[int, ...]) -> FloatArray:

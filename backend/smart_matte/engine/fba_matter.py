@@ -11,6 +11,7 @@ from smart_matte.engine.fusion import fuse_fba, restore_known
 from smart_matte.engine.matting import Matte
 from smart_matte.engine.runtime import TOO_LITTLE_MEMORY, Network, is_out_of_memory
 from smart_matte.engine.types import BoolArray, FloatArray, Progress
+from smart_matte.engine.windows import Window, window_around
 
 HALO_PX = 248
 """How far the network's convolutions look around a pixel: 240 px, and on to a multiple of 8."""
@@ -23,9 +24,6 @@ MOST_PIXELS = 2**31 // 72
 
 SMALLEST_TILE_PX = 2 * HALO_PX + 64
 """Side of the smallest tiles, halo and all: cut further, they'd be nearly halo alone."""
-
-Window = tuple[slice, slice]
-"""Rows and columns of the picture."""
 
 
 @dataclass(frozen=True)
@@ -201,13 +199,12 @@ def _plan(is_unknown: BoolArray, within: Window, max_pixels: int) -> list[Tile]:
 
 
 def _tighten(is_unknown: BoolArray, within: Window) -> Window:
-    """The bounding box of a window's unknown pixels."""
-    inside = is_unknown[within]
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    """The smallest window of a window's unknown pixels."""
+    rows, columns = window_around(is_unknown[within])
     top, left = within[0].start, within[1].start
     return (
-        slice(top + int(rows[0]), top + int(rows[-1]) + 1),
-        slice(left + int(columns[0]), left + int(columns[-1]) + 1),
+        slice(top + rows.start, top + rows.stop),
+        slice(left + columns.start, left + columns.stop),
     )
 
 
