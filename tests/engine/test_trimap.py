@@ -209,6 +209,16 @@ def test_a_feathered_selection_is_no_trimap(feather_px: float, shape: str) -> No
     assert not is_trimap(cv2.GaussianBlur(drawn.astype(np.float32), (0, 0), feather_px))
 
 
+def test_a_smaller_copy_of_a_boxy_selection_is_no_trimap() -> None:
+    drawn = np.zeros(SHAPE, np.float32)
+    drawn[121:359, 161:479] = 1  # at half the size its edge is grey, one pixel wide
+    cv2.circle(drawn, (479, 359), 30, 1, -1)
+    smaller = cv2.resize(drawn, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    is_between = (smaller > 0) & (smaller < 1)
+    assert (smaller[is_between] == 0.5).mean() > 0.5
+    assert not is_trimap(smaller)
+
+
 def test_none_and_grey_alone_are_a_selection_at_half_strength() -> None:
     drawn = np.where(ALPHA > 0.5, np.float32(0.5), np.float32(0))
     assert not is_trimap(drawn)

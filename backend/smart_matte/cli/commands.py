@@ -29,7 +29,7 @@ def cli() -> None:
     \b
     Exit codes:
       0 done                      4 the selection can't work
-      1 some failed, or else      5 a result can't be written
+      1 any other failure         5 a result can't be written
       2 wrong use or option       6 weights missing or broken
       3 a picture can't be used   130 stopped by the user
     """  # noqa: D301  (click's mark for lines to leave alone)

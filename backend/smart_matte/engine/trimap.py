@@ -108,17 +108,21 @@ def is_trimap(selection: FloatArray) -> bool:
     Whether a selection is a trimap: none, all, and of what is between most is middle grey.
 
     Between those three a soft brush leaves a rim, and JPEG moves all of them a little. A feathered
-    selection has every level between, as many of one as of another. None and grey alone may as
-    well be a selection at half strength.
+    selection has every level between, as many of one as of another, and the edge of a smaller
+    copy is grey, but no area. None and grey alone may as well be a selection at half strength.
 
     Args:
         selection: float32 (H, W), [0, 1].
     """
     is_zero, is_one = selection <= LEVEL_OFF, selection >= 1 - LEVEL_OFF
-    grey_px = np.count_nonzero(np.abs(selection - UNKNOWN) <= LEVEL_OFF)
-    between_px = np.count_nonzero(~(is_zero | is_one))
-    has_sides = bool(is_zero.any() and is_one.any())
-    return has_sides and bool(grey_px and grey_px >= GREY_SHARE * between_px)
+    is_grey = np.abs(selection - UNKNOWN) <= LEVEL_OFF
+    if not (is_zero.any() and is_one.any() and is_grey.any()):
+        return False
+    grey_px, between_px = (np.count_nonzero(part) for part in (is_grey, ~(is_zero | is_one)))
+    if grey_px == between_px:
+        return True
+    has_area = cv2.erode(is_grey.astype(np.uint8), np.ones((3, 3), np.uint8)).any()
+    return bool(has_area and grey_px >= GREY_SHARE * between_px)
 
 
 def trimap_from_probability(
