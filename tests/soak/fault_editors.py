@@ -140,6 +140,10 @@ def _kill_in_order(victims: tuple[str, ...], rng: Random) -> Leavings:
             return not alive
 
         gone_s = seconds_until(is_over, GONE_S)
+        for pid in tagged(str(here.folder)):
+            command = _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace")
+            state = _read(pid, "stat").rpartition(b")")[2].split()[:2]
+            sys.stderr.write(f"left after {victims}: {pid}, state and parent {state}: {command}\n")
         editor.communicate()
         left = {path.name for path in here.folder.iterdir()} - {"backend.lock", "start.lock"}
         was_last_killed = "broker" in victims and here.info is not None
